@@ -1,0 +1,91 @@
+"""Projected gradient descent (Madry et al. 2018; IR eq. 11-12) in l2 and linf balls."""
+
+import torch
+from torch import Tensor, nn
+
+from companion import guards
+from companion.attacks.norms import project, random_start, steepest
+from companion.attacks.objectives import OBJECTIVES
+
+#: The default protocol, spelled out: per-sample loss, no gradient floor, uniform start in the ball.
+STRONG = {"start": "ball", "grad_floor": 0.0, "loss_divisor": 1, "project_last": False}
+
+#: The protocol of IR's released code (advertorch, facts IR-E5): the loss is averaged over a batch of
+#: 50, the l2 gradient norm is floored at 1e-6, the l2 start is a random image, the ball comes after the box.
+IR_PAPER = {"start": "image", "grad_floor": 1e-6, "loss_divisor": 50, "project_last": True}
+
+
+def pgd(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    norm: str,
+    eps: float,
+    steps: int = 40,
+    step_size: float | None = None,
+    loss: str = "cross_entropy",
+    start: str | Tensor = "ball",
+    grad_floor: float = 0.0,
+    loss_divisor: float = 1,
+    project_last: bool = False,
+    stop_early: bool = False,
+    mode: str = "eval",
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    r"""Untargeted PGD: x_{t+1} = Pi(x_t + step_size * steepest(grad_x loss(x_t, y))).
+
+    Source: Madry et al. 2018; IR (Noack et al. 2020) eq. 11-12, with the gradient inside sign() that
+    eq. 11 omits (IR-E2) and the l2-normalised gradient for l2 that its code uses.
+
+    x: (B, ...) in [0, 1]; y: (B,) int64. eps, step_size: pixel units; step_size defaults to
+    2.5 * eps / steps. loss: "cross_entropy" or "margin" (a key of OBJECTIVES).
+    start: "ball" (uniform), "image" (advertorch's l2 start), "none", or a tensor shaped like x.
+    grad_floor, loss_divisor, project_last: the weaker conventions of IR's code; see IR_PAPER. A loss
+    averaged over a batch of B is the per-sample loss with loss_divisor=B, however many samples are attacked
+    at once; it matters only together with grad_floor. project_last clips to [0, 1] before the ball
+    instead of after.
+    stop_early: a sample stops at its first misclassified iterate (the active set): never weaker than
+    judging the last iterate, and cheaper. mode: "train" keeps dropout and batch statistics active, as
+    the papers' adversarial training does.
+
+    Returns x_adv, shaped like x, in [0, 1] and within eps of x. eps = 0 returns x itself, bit for bit.
+    Raises ValueError on a wrong range, dtype, shape, label, device, norm or setting.
+    """
+    guards.check_images(x, y, model)
+    guards.check_norm(norm, eps)
+    if steps < 1:
+        raise ValueError(f"steps={steps}; expected at least 1")
+    if loss not in OBJECTIVES:
+        raise ValueError(f"loss={loss!r}; expected one of {', '.join(OBJECTIVES)}")
+    x = x.detach()
+    if eps == 0 or len(x) == 0:
+        return x.clone()
+    step_size = 2.5 * eps / steps if step_size is None else step_size
+    objective = OBJECTIVES[loss]
+    delta = start - x if isinstance(start, Tensor) else random_start(x, norm, eps, start, generator)
+    adversarial = (x + delta).clamp(0, 1)
+    active = torch.arange(len(x), device=x.device)
+    clean, labels, current = x, y, adversarial
+
+    with guards.frozen(model, mode):
+        for step in range(steps):
+            point = current.detach().requires_grad_()
+            logits = model(point)
+            if step == 0:
+                guards.check_labels(y, logits)
+            if stop_early:
+                standing = logits.argmax(1) == labels
+                if not standing.any():
+                    break
+            gradient = torch.autograd.grad(objective(logits, labels).sum(), point)[0]
+            if stop_early and not standing.all():
+                active, gradient = active[standing], gradient[standing]
+                clean, labels, current = clean[standing], labels[standing], current[standing]
+            delta = current - clean + step_size * steepest(gradient / loss_divisor, norm, grad_floor)
+            if project_last:
+                current = clean + project((clean + delta).clamp(0, 1) - clean, norm, eps)
+            else:
+                current = (clean + project(delta, norm, eps)).clamp(0, 1)
+            adversarial[active] = current
+    return adversarial.detach()

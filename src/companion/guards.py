@@ -1,0 +1,82 @@
+"""What every attack, saliency map and metric asks of its model and inputs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+RANGE_TOLERANCE = 1e-6  # round-off of a resize or a projection, not a normalised image
+
+
+@contextmanager
+def frozen(model: nn.Module, mode: str = "eval") -> Iterator[None]:
+    """Put every submodule into `mode`, stop gradients into the parameters, and restore both afterwards.
+
+    mode: "eval", or "train" for papers that attack or differentiate with dropout and batch statistics
+    active. The flag of each submodule is restored one by one, so a BatchNorm that was frozen inside a
+    training net stays frozen. Restores after an exception too.
+    """
+    if mode not in ("eval", "train"):
+        raise ValueError(f'mode={mode!r}; expected "eval" or "train"')
+    flags = [(module, module.training) for module in model.modules()]
+    needs_grad = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    try:
+        model.train(mode == "train")
+        for parameter, _ in needs_grad:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for module, training in flags:
+            module.training = training
+        for parameter, flag in needs_grad:
+            parameter.requires_grad_(flag)
+
+
+def check_images(x: Tensor, y: Tensor | None = None, model: nn.Module | None = None) -> None:
+    """Raise ValueError, naming the value and the mend, unless x and y are images and labels for `model`.
+
+    x: floating point, (B, C, H, W) or any (B, ...), values in [0, 1] up to 1e-6, finite.
+    y: int64 class indices, (B,), on x's device. model: its parameters lie on x's device.
+    """
+    if not x.is_floating_point():
+        raise ValueError(f"x has dtype {x.dtype}; expected a floating point image in [0, 1]: use x.float() / 255")
+    if x.ndim < 2:
+        raise ValueError(f"x has shape {tuple(x.shape)}; expected a batch (B, ...): use x[None]")
+    if x.numel():
+        low, high = (float(v) for v in torch.aminmax(x.detach()))
+        if not (low >= -RANGE_TOLERANCE and high <= 1 + RANGE_TOLERANCE):  # also catches NaN
+            raise ValueError(
+                f"x in [{low:.3g}, {high:.3g}]; expected [0, 1]: move the normalisation into the model "
+                "(companion.models.Normalize)"
+            )
+    if y is not None:
+        if y.dtype != torch.int64:
+            raise ValueError(f"y has dtype {y.dtype}; expected int64 class indices: use y.long()")
+        if y.shape != x.shape[:1]:
+            raise ValueError(f"y has shape {tuple(y.shape)}; expected ({len(x)},), one label for each image")
+        if y.device != x.device:
+            raise ValueError(f"y is on {y.device}, x on {x.device}: move one of them with .to()")
+    if model is not None:
+        parameter = next(model.parameters(), None)
+        if parameter is not None and parameter.device != x.device:
+            raise ValueError(f"the model is on {parameter.device}, x on {x.device}: move one of them with .to()")
+
+
+def check_labels(y: Tensor, logits: Tensor) -> None:
+    """Raise ValueError unless every label is a column of logits (B, K)."""
+    if logits.ndim != 2:
+        raise ValueError(f"the model returns shape {tuple(logits.shape)}; expected logits (B, K)")
+    if y.numel() and not 0 <= int(y.min()) <= int(y.max()) < logits.shape[1]:
+        raise ValueError(
+            f"labels run from {int(y.min())} to {int(y.max())}, but the model has {logits.shape[1]} classes "
+            f"(0 to {logits.shape[1] - 1})"
+        )
+
+
+def check_norm(norm: str, eps: float) -> None:
+    """Raise ValueError unless norm is "l2" or "linf" and eps a finite radius >= 0."""
+    if norm not in ("l2", "linf"):
+        raise ValueError(f'norm={norm!r}; expected "l2" or "linf"')
+    if not 0 <= eps < float("inf"):
+        raise ValueError(f"eps={eps}; expected a finite radius >= 0, in units of pixels in [0, 1]")

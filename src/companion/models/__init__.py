@@ -1,0 +1,7 @@
+"""Models: functions that return an nn.Module from images in [0, 1] to logits."""
+
+from companion.models.cnn import digits_cnn, simple_cnn
+from companion.models.normalise import Normalize
+from companion.models.wide_resnet import wide_resnet
+
+__all__ = ["Normalize", "digits_cnn", "simple_cnn", "wide_resnet"]
