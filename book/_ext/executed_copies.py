@@ -1,0 +1,127 @@
+"""Show executed copies of notebooks, and keep every page free of the network.
+
+`_toc.yml` names the clean notebooks, so that links to Colab and to the repository lead to files that git has. When Sphinx
+reads `notebooks/NAME`, this extension hands it `runs/PROFILE/NAME/executed.ipynb` instead. PROFILE is the environment
+variable COMPANION_PROFILE, `quick` without it. A notebook that has no executed copy is shown without results, and says so.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import shutil
+from importlib.metadata import distribution
+from pathlib import Path
+
+RUN_META = "companion:run"  # <meta name> that tells which run a page shows; companion.press.site reads it
+WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
+# The part of MathJax that TeX input with HTML output can ask for: 2.3 MB of the package's 24 MB.
+MATHJAX_PARTS = ["tex-mml-chtml.js", "input/tex/extensions", "output/chtml/fonts/woff-v2"]
+
+NOT_RUN = """\
+```{{warning}}
+This page shows the notebook **without its results**: it has not been run in profile `{profile}`.
+Run it with `companion run {name} --profile {profile}`, then build the book again.
+```
+"""
+
+
+def executed_path(root: Path, profile: str, docname: str) -> Path:
+    """Where the runner leaves the executed copy of the notebook `docname` ("notebooks/NAME")."""
+    return root / "runs" / profile / Path(docname).name / "executed.ipynb"
+
+
+def prepare(notebook: dict) -> dict:
+    """Return the executed notebook as the page shows it: injected cell folded, no outputs that need a kernel."""
+    notebook["metadata"].pop("widgets", None)
+    for cell in notebook["cells"]:
+        if cell["cell_type"] != "code":
+            continue
+        tags = cell["metadata"].setdefault("tags", [])
+        if "injected-parameters" in tags and "hide-input" not in tags:
+            tags.append("hide-input")
+        cell["outputs"] = [output for output in map(_without_widget, cell["outputs"]) if output is not None]
+    return notebook
+
+
+def _without_widget(output: dict) -> dict | None:
+    """Drop the live view of an ipywidget; a picture or HTML shown with it stays, its bare text does not."""
+    data = output.get("data", {})
+    if WIDGET_MIME not in data:
+        return output
+    rest = {mime: value for mime, value in data.items() if mime not in (WIDGET_MIME, "text/plain")}
+    return {**output, "data": rest} if rest else None
+
+
+def _without_results(notebook: dict, profile: str, name: str) -> dict:
+    """Return the clean notebook with a warning below its title."""
+    warning = {"cell_type": "markdown", "metadata": {}, "source": NOT_RUN.format(profile=profile, name=name)}
+    if notebook.get("nbformat_minor", 0) >= 5:
+        warning["id"] = "not-run"
+    notebook["cells"].insert(1, warning)
+    return notebook
+
+
+def show_executed(app, docname: str, source: list[str]) -> None:
+    """Replace the source of a notebook page by its executed copy."""
+    if not docname.startswith("notebooks/"):
+        return
+    path = executed_path(Path(app.srcdir), app.config.companion_profile, docname)
+    if path.is_file():
+        app.env.note_dependency(str(path))
+        source[0] = json.dumps(prepare(json.loads(path.read_text("utf-8"))))
+    else:
+        clean = json.loads(source[0])
+        source[0] = json.dumps(_without_results(clean, app.config.companion_profile, Path(docname).name))
+
+
+def finish_page(app, pagename: str, templatename: str, context: dict, doctree) -> None:
+    """Drop thebe, whose script sits on a CDN, and note in the page which run it shows."""
+    context["script_files"] = [script for script in context.get("script_files", []) if not _is_thebe(script)]
+    if pagename.startswith("notebooks/"):
+        profile = app.config.companion_profile
+        run = profile if executed_path(Path(app.srcdir), profile, pagename).is_file() else "none"
+        meta = f'<meta name="{RUN_META}" content="{html.escape(run)}">'
+        context["metatags"] = f"{context.get('metatags', '')}\n{meta}"
+
+
+def _is_thebe(script) -> bool:
+    body = getattr(script, "attributes", {}).get("body") or ""
+    return "THEBE_JS_URL" in body or "thebe" in str(getattr(script, "filename", script))
+
+
+def finish_site(app, exception: Exception | None) -> None:
+    """Copy MathJax into the site, and make the site's front door lead to the landing page."""
+    if exception is not None or app.builder.format != "html":
+        return
+    out = Path(app.outdir)
+    package = distribution("sphinx-mathjax-offline")
+    origin = Path(package.locate_file("sphinx-mathjax-offline/static/mathjax"))
+    for part in MATHJAX_PARTS:
+        target = out / "_static" / "mathjax" / part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if (origin / part).is_dir():
+            shutil.copytree(origin / part, target, dirs_exist_ok=True)
+        else:
+            shutil.copyfile(origin / part, target)
+    # The package carries no licence text, so ours names the terms beside the copy (Apache-2.0, section 4).
+    shutil.copyfile(Path(__file__).with_name("mathjax-license.txt"), out / "_static/mathjax/LICENSE.txt")
+
+    front = out / "index.html"
+    if app.config.root_doc != "index":
+        home = app.builder.get_target_uri(app.config.root_doc)
+        front.write_text(
+            f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(app.config.html_title)}'
+            f'</title><meta http-equiv="refresh" content="0; url={home}"></head>\n'
+            f'<body><p><a href="{home}">Open the book</a></p></body></html>\n',
+            "utf-8",
+        )
+
+
+def setup(app) -> dict:
+    app.add_config_value("companion_profile", os.environ.get("COMPANION_PROFILE", "quick"), "env")
+    app.connect("source-read", show_executed)
+    app.connect("html-page-context", finish_page, priority=900)
+    app.connect("build-finished", finish_site)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
