@@ -40,7 +40,9 @@ def check_images(x: Tensor, y: Tensor | None = None, model: nn.Module | None = N
     y: int64 class indices, (B,), on x's device. model: its parameters lie on x's device.
     """
     if not x.is_floating_point():
-        raise ValueError(f"x has dtype {x.dtype}; expected a floating point image in [0, 1]: use x.float() / 255")
+        raise ValueError(
+            f"x has dtype {x.dtype}; expected a floating point image in [0, 1]: use x.float() / 255"
+        )
     if x.ndim < 2:
         raise ValueError(f"x has shape {tuple(x.shape)}; expected a batch (B, ...): use x[None]")
     if x.numel():
@@ -60,7 +62,9 @@ def check_images(x: Tensor, y: Tensor | None = None, model: nn.Module | None = N
     if model is not None:
         parameter = next(model.parameters(), None)
         if parameter is not None and parameter.device != x.device:
-            raise ValueError(f"the model is on {parameter.device}, x on {x.device}: move one of them with .to()")
+            raise ValueError(
+                f"the model is on {parameter.device}, x on {x.device}: move one of them with .to()"
+            )
 
 
 def check_labels(y: Tensor, logits: Tensor) -> None:

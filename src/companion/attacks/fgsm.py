@@ -22,6 +22,15 @@ def fgsm(
     Source: Goodfellow et al. 2015; IR eq. 6. Shapes, units and errors as in `pgd`.
     """
     return pgd(
-        model, x, y, norm=norm, eps=eps, steps=1, step_size=eps, loss=loss, start="none", mode=mode,
+        model,
+        x,
+        y,
+        norm=norm,
+        eps=eps,
+        steps=1,
+        step_size=eps,
+        loss=loss,
+        start="none",
+        mode=mode,
         generator=generator,
     )

@@ -1,0 +1,237 @@
+"""Trained nets, their target maps and what was measured on them, kept by the hash of their recipe.
+
+A net is trained once and found by every chapter, notebook and rerun. Weights are safetensors beside a JSON
+file with the recipe, the history and the weights' checksum: written aside, renamed, verified on load, and
+made again when damaged. The hash covers the code that trains, so a changed loss is never served old nets.
+"""
+
+import hashlib
+import json
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from companion import data, saliency
+from companion.fingerprint import PACKAGE, fingerprint
+from companion.recipes import Recipe, Target, digest, needed
+from companion.training import build_model, call, train
+
+TRAINING_CODE = (
+    "guards",
+    "recipes",
+    "training",
+    "data",
+    "models",
+    "attacks",
+    "losses",
+    "transforms",
+    "saliency",
+)
+MEASURING_CODE = (*TRAINING_CODE, "metrics")
+
+Report = Callable[[str], None]
+
+
+def folder() -> Path:
+    """COMPANION_STORE, else runs/store of the checkout, else ~/.cache/companion/store."""
+    checkout = PACKAGE.parents[1]
+    if "COMPANION_STORE" in os.environ:
+        return Path(os.environ["COMPANION_STORE"])
+    if (checkout / "pyproject.toml").exists():
+        return checkout / "runs" / "store"
+    return Path.home() / ".cache" / "companion" / "store"
+
+
+def key(recipe: Recipe) -> str:
+    """The name of a recipe's files: a hash of the recipe, the training code and the data's identity."""
+    return digest([recipe.as_dict(), fingerprint(*TRAINING_CODE), data.identity(recipe.data.name)])
+
+
+@lru_cache(maxsize=2)
+def images(recipe_data: Any, device: str) -> data.Images:
+    """The recipe's images, whole, on the device."""
+    return data.load(recipe_data.name, device=device, **recipe_data.kwargs)
+
+
+def get(recipe: Recipe, *, device: str = "cpu", report: Report | None = None) -> nn.Module:
+    """The recipe's trained net, in eval mode: loaded if it is there, else trained, its sources first.
+
+    report: called with a line of text while something is being trained.
+    Raises what training raises; a truncated or altered file is warned about and made again.
+    """
+    weights = folder() / f"{key(recipe)}.safetensors"
+    stored = _verified(weights)
+    if stored is not None:
+        model = build_model(recipe, images(recipe.data, device)).to(device)
+        model.load_state_dict(load(stored))
+        return model.eval()
+    target = None if recipe.target is None else maps(recipe.target, recipe, device=device, report=report)
+    partial = weights.with_suffix(".partial")
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+
+    def progress(share: float) -> None:
+        left = (time.monotonic() - began) * (1 - share) / share
+        report(f"training {recipe.describe()}: {share:.0%}, {_duration(left)} left")
+
+    model, history = train(
+        recipe, images(recipe.data, device), target=target, checkpoint=partial, progress=report and progress
+    )
+    _write(
+        weights,
+        save({k: v.contiguous() for k, v in model.state_dict().items()}),
+        {"recipe": recipe.as_dict(), "history": history, "torch": torch.__version__},
+    )
+    partial.unlink(missing_ok=True)
+    return model
+
+
+def history(recipe: Recipe) -> list[dict[str, float]]:
+    """Loss and seconds of every epoch of a stored net. Raises FileNotFoundError for a net not trained yet."""
+    return json.loads((folder() / f"{key(recipe)}.json").read_text("utf-8"))["history"]
+
+
+def maps(target: Target, recipe: Recipe, *, device: str = "cpu", report: Report | None = None) -> Tensor:
+    """The source net's maps of all training images of `recipe`, permuted, not yet thresholded."""
+    unpermuted = key(target.source), target.map.name, target.map.settings, recipe.data.settings, target.seed
+    path = folder() / f"maps-{digest(unpermuted)}.safetensors"
+    stored = _verified(path)
+    if stored is not None:
+        result = load(stored)["maps"].to(device)
+    else:
+        model = get(target.source, device=device, report=report)
+        if report is not None:
+            report(f"{target.map.name} maps of {target.source.describe()}")
+        chosen = images(recipe.data, device)
+        generator = torch.Generator(device).manual_seed(target.seed)
+        result = call(saliency, target.map, model, chosen.x_train, chosen.y_train, generator=generator)
+        _write(path, save({"maps": result.contiguous()}), {"map": [target.map.name, target.map.kwargs]})
+    if target.permute == 0:
+        return result
+    generator = torch.Generator(device).manual_seed(target.seed)
+    return saliency.permute(result, target.permute, generator=generator)
+
+
+def get_all(
+    recipes: Iterable[Recipe], *, device: str = "cpu", jobs: int | None = None, report: Report | None = None
+) -> list[nn.Module]:
+    """The nets of all recipes, in their order; missing ones are trained first, sources before users.
+
+    jobs: processes of one thread each on a CPU (default: this process's number of torch threads, since small
+    nets gain far more from a second process than from a second thread). On a GPU nets are trained one
+    by one here. A net that finished stays, whatever happens to the others.
+    """
+    recipes = list(recipes)
+    missing = [r for r in dict.fromkeys(n for recipe in recipes for n in needed(recipe)) if not _present(r)]
+    jobs = torch.get_num_threads() if jobs is None else jobs
+    if jobs > 1 and device == "cpu" and len(missing) > 1:
+        _train_in_processes(missing, jobs, report)
+    else:
+        for done, recipe in enumerate(missing):
+            get(recipe, device=device, report=report and _counted(report, done, len(missing)))
+    return [get(recipe, device=device, report=report) for recipe in recipes]
+
+
+def remember(recipe: Recipe, what: dict[str, Any], compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """compute(), or what it returned before for this net and these settings (plain JSON values).
+
+    what: everything besides the net that the result depends on. A changed metric or attack, or a changed
+    training, measures again; a damaged file too.
+    """
+    path = folder() / f"measured-{digest([key(recipe), what, fingerprint(*MEASURING_CODE)])}.json"
+    stored = _verified(path)
+    if stored is not None:
+        return json.loads(stored)
+    result = compute()
+    _write(path, json.dumps(result).encode(), {"what": what})
+    return result
+
+
+def _present(recipe: Recipe) -> bool:
+    return _verified(folder() / f"{key(recipe)}.safetensors") is not None
+
+
+def _verified(path: Path) -> bytes | None:
+    """The file's bytes if it is there and whole; None, with a warning when it was damaged, otherwise."""
+    note = _note_of(path)
+    try:
+        content, sha256 = path.read_bytes(), json.loads(note.read_text("utf-8"))["sha256"]
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        warnings.warn(f"{note.name} in the store is damaged; it will be made again", stacklevel=3)
+        return None
+    if hashlib.sha256(content).hexdigest() != sha256:
+        warnings.warn(f"{path.name} in the store is damaged (checksum); it will be made again", stacklevel=3)
+        return None
+    return content
+
+
+def _note_of(path: Path) -> Path:
+    return path.with_suffix(".json") if path.suffix != ".json" else path.with_suffix(".note.json")
+
+
+def _write(path: Path, content: bytes, note: dict[str, Any]) -> None:
+    """Content first, then the note with its checksum: without a whole note the content does not count."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"sha256": hashlib.sha256(content).hexdigest(), **note}, indent=1)
+    for target, payload in ((path, content), (_note_of(path), text.encode())):
+        aside = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+        aside.write_bytes(payload)
+        aside.replace(target)
+
+
+def _train_in_processes(missing: list[Recipe], jobs: int, report: Report | None) -> None:
+    """Each recipe starts once its sources are there. The first failure is raised, after the rest ran."""
+    waiting, running, done = list(missing), {}, set()
+    failure: BaseException | None = None
+    absent = set(missing)
+    with ProcessPoolExecutor(
+        jobs, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
+    ) as pool:
+        while waiting or running:
+            ready = [r for r in waiting if not (set(needed(r)[:-1]) & absent)]
+            for recipe in ready:
+                waiting.remove(recipe)
+                running[pool.submit(_train_one, recipe)] = recipe
+            if not running:  # what is left waits for a source that failed
+                break
+            if report is not None:
+                report(f"trained {len(done)} of {len(missing)} nets, {min(jobs, len(running))} at a time")
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                recipe = running.pop(future)
+                if future.exception() is not None:
+                    failure = failure or future.exception()
+                else:
+                    done.add(recipe)
+                    absent.discard(recipe)
+    if failure is not None:
+        raise failure
+
+
+def _train_one(recipe: Recipe) -> None:
+    get(recipe)
+
+
+def _counted(report: Report, done: int, total: int) -> Report:
+    return lambda text: report(f"net {done + 1} of {total}: {text}")
+
+
+def _duration(seconds: float) -> str:
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 90
+        else f"{seconds / 60:.0f} min"
+        if seconds < 5400
+        else f"{seconds / 3600:.1f} h"
+    )

@@ -1,0 +1,197 @@
+"""One training loop for every recipe."""
+
+import json
+import math
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from companion import attacks, data, losses, models, saliency, transforms
+from companion.recipes import Part, Recipe
+
+Progress = Callable[[float], None]
+
+
+class Diverged(FloatingPointError):
+    """The training loss became NaN or infinite."""
+
+
+def build_model(recipe: Recipe, images: data.Images) -> nn.Module:
+    """A freshly initialised net of the recipe, for these images. Seeded by whoever calls."""
+    shape = {"in_channels": images.channels, "size": images.size, "classes": images.n_classes}
+    return getattr(models, recipe.model.name)(**(shape | recipe.model.kwargs))
+
+
+def train(
+    recipe: Recipe,
+    images: data.Images,
+    *,
+    target: Tensor | None = None,
+    checkpoint: Path | None = None,
+    checkpoint_every: float = 60.0,
+    progress: Progress | None = None,
+) -> tuple[nn.Module, list[dict[str, float]]]:
+    """Train the recipe's net on images.x_train, on the device they lie on; returns the net and its history.
+
+    target: (N, C, H, W), the maps of recipe.target for every training image, permuted but not thresholded.
+    checkpoint: a file that keeps model, optimiser and random states at most every checkpoint_every seconds,
+    so that a killed training goes on and ends with the weights an undisturbed one ends with; removed by
+    the caller. progress: called with the share of the training done, after each epoch.
+    history: per epoch, mean loss and seconds, and the clean test accuracy when recipe.select needs it.
+    Raises Diverged when the loss is no longer finite. Global random state is left as it was.
+    """
+    if (recipe.target is None) != (target is None):
+        raise ValueError("recipe.target and target maps go together: give both or neither")
+    x, y = images.x_train, images.y_train
+    devices = [x.device] if x.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(recipe.seed)
+        model = build_model(recipe, images).to(x.device).train()
+        optimiser = getattr(torch.optim, recipe.optimiser.name)(model.parameters(), **recipe.optimiser.kwargs)
+        streams = {  # one generator for the order, one on the device for attacks, projections and crops
+            "order": torch.Generator().manual_seed(recipe.seed),
+            "device": torch.Generator(x.device).manual_seed(recipe.seed + 1),
+        }
+        base_lr = [group["lr"] for group in optimiser.param_groups]
+        history: list[dict[str, float]] = []
+        best: dict[str, Tensor] = {}
+        if checkpoint is not None and checkpoint.exists():
+            history, best = _resume(checkpoint, model, optimiser, streams)
+        saved_at = time.monotonic()
+        for epoch in range(len(history), recipe.epochs):
+            began = time.monotonic()
+            factor = (
+                0.5 * (1 + math.cos(math.pi * epoch / recipe.epochs)) if recipe.schedule == "cosine" else 1.0
+            )
+            for group, lr in zip(optimiser.param_groups, base_lr, strict=True):
+                group["lr"] = lr * factor
+            total = torch.zeros((), device=x.device)
+            order = torch.randperm(len(x), generator=streams["order"]).to(x.device)
+            for index in order.split(recipe.batch_size):
+                maps = None if target is None else target[index]
+                total += _step(recipe, model, optimiser, x[index], y[index], maps, streams["device"]) * len(
+                    index
+                )
+            mean_loss = total.item() / len(x)
+            if not math.isfinite(mean_loss):
+                raise Diverged(
+                    f"the loss of {recipe.describe()} is {mean_loss} in epoch {epoch + 1}: "
+                    "lower the learning rate or the penalty weights"
+                )
+            history.append({"loss": mean_loss, "seconds": time.monotonic() - began})
+            if recipe.select == "best_test":
+                _keep_best(recipe, model, images, history, best)
+            if progress is not None:
+                progress((epoch + 1) / recipe.epochs)
+            if checkpoint is not None and time.monotonic() - saved_at >= checkpoint_every:
+                _save_state(checkpoint, model, optimiser, streams, history, best)
+                saved_at = time.monotonic()
+        if best:
+            model.load_state_dict(best)
+    return model.eval(), history
+
+
+def _step(
+    recipe: Recipe,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    x: Tensor,
+    y: Tensor,
+    target: Tensor | None,
+    generator: torch.Generator,
+) -> Tensor:
+    """One update; returns the detached loss. No synchronisation with the host."""
+    if recipe.augment:
+        x, *maps = data.augment(x, *([] if target is None else [target]), generator=generator)
+        target = maps[0] if maps else None
+    if recipe.inputs is not None:
+        x = call(transforms, recipe.inputs, model, x, y, generator=generator)
+    if recipe.target is not None and recipe.target.phi is not None:
+        target = saliency.threshold(target, recipe.target.phi)
+    tensors = (x, y) if target is None else (x, y, target)
+    optimiser.zero_grad(set_to_none=True)
+    loss = call(losses, recipe.loss, model, *tensors, generator=generator)
+    loss.backward()
+    optimiser.step()
+    return loss.detach()
+
+
+def call(namespace: object, chosen: Part, *args: object, generator: torch.Generator) -> Tensor:
+    """namespace.chosen(*args, **settings), with the generator if the function takes one."""
+    function = getattr(namespace, chosen.name)
+    takes_generator = "generator" in function.__annotations__
+    return function(*args, **chosen.kwargs, **({"generator": generator} if takes_generator else {}))
+
+
+def _keep_best(
+    recipe: Recipe, model: nn.Module, images: data.Images, history: list[dict], best: dict[str, Tensor]
+) -> None:
+    """IR's choice of checkpoint: best clean test accuracy among the epochs of the second half."""
+    accuracy = attacks.correct(model, images.x_test, images.y_test).float().mean().item()
+    earlier = [h["test_accuracy"] for i, h in enumerate(history[:-1]) if i + 1 > recipe.epochs / 2]
+    history[-1]["test_accuracy"] = accuracy
+    if len(history) > recipe.epochs / 2 and accuracy > max(earlier, default=-1.0):
+        best.update({k: v.clone() for k, v in model.state_dict().items()})
+
+
+def _save_state(
+    path: Path,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    streams: dict[str, torch.Generator],
+    history: list[dict],
+    best: dict[str, Tensor],
+) -> None:
+    """Everything the next epoch depends on, in one safetensors file, written aside and renamed."""
+    tensors = {f"model/{k}": v for k, v in model.state_dict().items()}
+    tensors |= {f"best/{k}": v for k, v in best.items()}
+    for i, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser/{i}/{k}": torch.as_tensor(v) for k, v in state.items() if v is not None}
+    tensors["random/cpu"] = torch.get_rng_state()
+    if next(model.parameters()).is_cuda:
+        tensors["random/cuda"] = torch.cuda.get_rng_state(next(model.parameters()).device)
+    tensors |= {f"stream/{k}": g.get_state() for k, g in streams.items()}
+    aside = path.with_name(path.name + ".tmp")
+    # clone: safetensors refuses tensors that share memory
+    save_file(
+        {k: v.detach().clone().contiguous() for k, v in tensors.items()},
+        aside,
+        metadata={"history": json.dumps(history)},
+    )
+    aside.replace(path)
+
+
+def _resume(
+    path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, streams: dict[str, torch.Generator]
+) -> tuple[list[dict], dict[str, Tensor]]:
+    """Load a checkpoint into model, optimiser and generators; a damaged one is said and ignored."""
+    device = next(model.parameters()).device
+    try:
+        with safe_open(path, framework="pt") as file:
+            history = json.loads(file.metadata()["history"])
+            tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        warnings.warn(f"checkpoint {path.name} is damaged ({error}); training starts again", stacklevel=3)
+        return [], {}
+
+    def group(prefix: str) -> dict[str, Tensor]:
+        return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+    model.load_state_dict(group("model/"))
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in group("optimiser/").items():
+        index, key = name.split("/")
+        state.setdefault(int(index), {})[key] = value
+    optimiser.load_state_dict(optimiser.state_dict() | {"state": state})
+    torch.set_rng_state(tensors["random/cpu"])
+    if "random/cuda" in tensors and device.type == "cuda":
+        torch.cuda.set_rng_state(tensors["random/cuda"], device)
+    for name, generator in streams.items():
+        generator.set_state(tensors[f"stream/{name}"])
+    return history, {k: v.to(device) for k, v in group("best/").items()}
