@@ -1,0 +1,34 @@
+"""Image sets as one tensor each, and the questions one asks before loading them.
+
+| name | images | where they come from |
+|---|---|---|
+| `digits` | 1,797 real handwritten digits, 8x8 with 17 grey levels | inside scikit-learn, no download |
+| `mnist` | 70,000 handwritten digits, 28x28 | torchvision, `companion fetch mnist` |
+| `fashion_mnist` | 70,000 pieces of clothing, 28x28 | torchvision, `companion fetch fashion_mnist` |
+| `cifar10` | 60,000 colour photographs, 32x32 | torchvision, `companion fetch cifar10` |
+| `folder:PATH` | any images, one folder a class | PATH |
+
+The root folder is the argument `root`, else the environment variable COMPANION_DATA, else
+~/.cache/companion/data. `require`, `identity`, `checksums` and `fetch` do not import torch (`fetch` does when
+it downloads), so that a runner can refuse a missing set at once; `load`, `Images` and `augment` do.
+"""
+
+from typing import TYPE_CHECKING
+
+from companion.data.sources import DataMissing, checksums, fetch, identity, require
+
+if TYPE_CHECKING:
+    from companion.data.images import Images, augment, load
+
+_NEEDS_TORCH = ("Images", "augment", "load")
+
+
+def __getattr__(name: str):
+    if name not in _NEEDS_TORCH:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from companion.data import images
+
+    return getattr(images, name)
+
+
+__all__ = ["DataMissing", "Images", "augment", "checksums", "fetch", "identity", "load", "require"]

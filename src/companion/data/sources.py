@@ -1,0 +1,217 @@
+"""Where the images are: names, files, checks before loading, checksums, downloads. No torch needed."""
+
+import difflib
+import hashlib
+import os
+from collections.abc import Iterator
+from functools import lru_cache
+from importlib import metadata, resources
+from pathlib import Path
+from typing import NamedTuple
+
+NAMES = ("digits", "mnist", "fashion_mnist", "cifar10")
+_MNIST_FILES = tuple(
+    f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
+)
+_CIFAR_FILES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta")
+# name -> (folder below the root, files in it)
+_FILES = {
+    "mnist": ("MNIST/raw", _MNIST_FILES),
+    "fashion_mnist": ("FashionMNIST/raw", _MNIST_FILES),
+    "cifar10": ("cifar-10-batches-py", _CIFAR_FILES),
+}
+_SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"])
+_LAYOUT = "PATH/train/CLASS/*.png with PATH/test/CLASS/*.png, or PATH/CLASS/*.png"
+
+
+class DataMissing(ValueError):
+    """A data set is not where it was looked for; the message says where, and how to get it."""
+
+
+class ImageFile(NamedTuple):
+    """One image of a folder: its path, its part ("train", "test", or "" before a split) and its class."""
+
+    path: Path
+    part: str
+    label: str
+
+
+def data_root(root: str | os.PathLike | None = None) -> Path:
+    """Folder that holds the downloaded sets: `root`, else COMPANION_DATA, else ~/.cache/companion/data."""
+    chosen = root or os.environ.get("COMPANION_DATA") or cache_folder() / "data"
+    return Path(chosen).expanduser()
+
+
+def cache_folder() -> Path:
+    """The user's cache of this package."""
+    return Path.home() / ".cache" / "companion"
+
+
+def folder_of(name: str) -> Path | None:
+    """The folder of "folder:PATH"; None for one of NAMES; ValueError naming the nearest for anything else."""
+    if name.startswith("folder:") and name != "folder:":
+        return Path(name.removeprefix("folder:")).expanduser()
+    if name in NAMES:
+        return None
+    nearest = difflib.get_close_matches(name.lower(), [*NAMES, "folder:PATH"], 1, 0.4)
+    hint = f"did you mean {nearest[0]}? " if nearest else ""
+    raise ValueError(f"unknown data set {name!r}; {hint}known: {', '.join(NAMES)}, folder:PATH")
+
+
+def require(name: str, root: str | os.PathLike | None = None) -> None:
+    """Check, without decoding anything, that a data set can be loaded.
+
+    Raises DataMissing with one line that says what is missing, where it was looked for and how to get it,
+    and ValueError for an unknown name or a folder whose train and test classes differ.
+    """
+    folder = folder_of(name)
+    if folder is not None:
+        image_files(folder)
+    elif name != "digits":
+        place = data_root(root) / _FILES[name][0]
+        lacking = [file.name for file in _files(name, root) if not file.is_file()]
+        if lacking:
+            more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+            raise _missing(name, f"{place} lacks {lacking[0]}{more}")
+        broken = [file.name for file in _files(name, root) if not _complete(file)]
+        if broken:
+            raise _missing(name, f"{place / broken[0]} is cut short")
+
+
+def identity(name: str, root: str | os.PathLike | None = None) -> str:
+    """Short string that changes when the data do: file contents, or sizes and times for an image folder."""
+    folder = folder_of(name)
+    if name == "digits":
+        return f"digits scikit-learn {metadata.version('scikit-learn')}"
+    if folder is not None:
+        return f"folder {listing_hash(folder, image_files(folder))[:16]}"
+    combined = hashlib.sha256(repr(sorted(checksums(name, root).items())).encode())
+    return f"{name} {combined.hexdigest()[:16]}"
+
+
+def checksums(name: str, root: str | os.PathLike | None = None) -> dict[str, str]:
+    """SHA-256 of the raw files by file name; one entry over all images for a folder. Raises as `require`."""
+    require(name, root)
+    folder = folder_of(name)
+    if name == "digits":
+        file = resources.files("sklearn") / "datasets" / "data" / "digits.csv.gz"
+        return {file.name: hashlib.sha256(file.read_bytes()).hexdigest()}
+    if folder is None:
+        return {file.name: _sha256(file, file.stat().st_mtime_ns) for file in _files(name, root)}
+    files = image_files(folder)
+    combined = hashlib.sha256()
+    for file in files:
+        content = hashlib.sha256(file.path.read_bytes()).hexdigest()
+        combined.update(f"{file.path.relative_to(folder).as_posix()}\0{content}\n".encode())
+    return {f"{len(files)} images": combined.hexdigest()}
+
+
+def fetch(name: str, root: str | os.PathLike | None = None) -> Path | None:
+    """Download a data set through torchvision, with its checksums; print and return the folder it is in.
+
+    Files that are already there and whole are kept, so a broken download can be repeated. `digits` needs
+    no download and returns None. Raises DataMissing when a download fails, ValueError for a folder.
+    """
+    folder = folder_of(name)
+    if folder is not None:
+        raise ValueError(f"{name}: a folder cannot be fetched; put the images there as {_LAYOUT}")
+    if name == "digits":
+        print("digits ships with scikit-learn; there is nothing to fetch")
+        return None
+    for file in _files(name, root):  # torchvision keeps a file that was cut short, so it has to go first
+        if file.is_file() and not _complete(file):
+            file.unlink()
+    place = data_root(root) / _FILES[name][0]
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        torchvision_class(name)(data_root(root), download=True)
+    except (OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise DataMissing(f"{name} could not be downloaded to {place}: {reason}") from error
+    require(name, root)
+    print(f"{name} is in {place}")
+    return place
+
+
+def torchvision_class(name: str) -> type:
+    """The torchvision data set that knows the files, checksums and mirrors of one of the downloaded sets."""
+    from torchvision import datasets
+
+    return {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST, "cifar10": datasets.CIFAR10}[
+        name
+    ]
+
+
+def image_files(folder: Path) -> list[ImageFile]:
+    """The images of a folder, sorted by path.
+
+    Raises DataMissing when there are none in one of the two layouts, ValueError when train and test hold
+    different classes or there is only one class.
+    """
+    if not folder.is_dir():
+        raise DataMissing(f"folder:{folder} is not here: no such folder; expected {_LAYOUT}")
+    parts = [part for part in ("train", "test") if (folder / part).is_dir()]
+    if len(parts) == 1:
+        other = "test" if parts == ["train"] else "train"
+        raise DataMissing(f"folder:{folder} has {parts[0]}/ but no {other}/; expected {_LAYOUT}")
+    files = [file for part in parts or [""] for file in _images_below(folder / part, part)]
+    if not files:
+        raise DataMissing(f"folder:{folder} holds no images in class folders; expected {_LAYOUT}")
+    classes = {part: {file.label for file in files if file.part == part} for part in parts or [""]}
+    if parts and classes["train"] != classes["test"]:
+        odd = sorted(classes["train"] ^ classes["test"])[0]
+        raise ValueError(f"folder:{folder}: class {odd!r} has images in only one of train/ and test/")
+    if len({file.label for file in files}) < 2:
+        raise ValueError(f"folder:{folder} holds only class {files[0].label!r}; expected {_LAYOUT}")
+    return files
+
+
+def listing_hash(folder: Path, files: list[ImageFile]) -> str:
+    """Hash of names, sizes and modification times: changes when an image is added, removed or rewritten."""
+    combined = hashlib.sha256()
+    for file in files:
+        stat = file.path.stat()
+        name = file.path.relative_to(folder).as_posix()
+        combined.update(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+    return combined.hexdigest()
+
+
+def _images_below(folder: Path, part: str) -> Iterator[ImageFile]:
+    for child in sorted(folder.iterdir()):
+        if child.is_dir() and not child.name.startswith("."):
+            for path in sorted(child.iterdir()):
+                if path.suffix.lower() in _SUFFIXES and not path.name.startswith("."):
+                    yield ImageFile(path, part, child.name)
+
+
+def _files(name: str, root: str | os.PathLike | None) -> list[Path]:
+    folder, files = _FILES[name]
+    return [data_root(root) / folder / file for file in files]
+
+
+def _missing(name: str, what: str) -> DataMissing:
+    return DataMissing(
+        f"{name} is not here: {what}; get it with `companion fetch {name}`, "
+        f"or set COMPANION_DATA to a folder that holds {_FILES[name][0]}"
+    )
+
+
+def _complete(file: Path) -> bool:
+    """Whether an idx file is as long as its header says (other files: not empty)."""
+    size = file.stat().st_size
+    if not file.name.endswith("-ubyte"):
+        return size > 0
+    with file.open("rb") as stream:
+        dimensions = int.from_bytes(stream.read(4)) & 0xFF
+        sizes = [int.from_bytes(stream.read(4)) for _ in range(dimensions)]
+    expected = 1
+    for length in sizes:
+        expected *= length
+    return size == 4 + 4 * dimensions + expected
+
+
+@lru_cache(maxsize=64)
+def _sha256(file: Path, modified_ns: int) -> str:
+    """Checksum, remembered until the file's modification time changes."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
