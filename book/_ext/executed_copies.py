@@ -1,8 +1,9 @@
 """Show executed copies of notebooks, and keep every page free of the network.
 
-`_toc.yml` names the clean notebooks, so that links to Colab and to the repository lead to files that git has. When Sphinx
-reads `notebooks/NAME`, this extension hands it `runs/PROFILE/NAME/executed.ipynb` instead. PROFILE is the environment
-variable COMPANION_PROFILE, `quick` without it. A notebook that has no executed copy is shown without results, and says so.
+`_toc.yml` names the clean notebooks, so that links to Colab and to the repository lead to files that git has.
+When Sphinx reads `notebooks/NAME`, this extension hands it `runs/PROFILE/NAME/executed.ipynb` instead. PROFILE
+is the environment variable COMPANION_PROFILE, `quick` without it. A notebook that has no executed copy is shown
+without results, and says so.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def executed_path(root: Path, profile: str, docname: str) -> Path:
 
 
 def prepare(notebook: dict) -> dict:
-    """Return the executed notebook as the page shows it: injected cell folded, no outputs that need a kernel."""
+    """Return the executed notebook as a page shows it: injected cell folded, no outputs of widgets."""
     notebook["metadata"].pop("widgets", None)
     for cell in notebook["cells"]:
         if cell["cell_type"] != "code":
@@ -111,9 +112,10 @@ def finish_site(app, exception: Exception | None) -> None:
     front = out / "index.html"
     if app.config.root_doc != "index":
         home = app.builder.get_target_uri(app.config.root_doc)
+        title = html.escape(app.config.html_title)
         front.write_text(
-            f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(app.config.html_title)}'
-            f'</title><meta http-equiv="refresh" content="0; url={home}"></head>\n'
+            f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+            f'<meta http-equiv="refresh" content="0; url={home}"></head>\n'
             f'<body><p><a href="{home}">Open the book</a></p></body></html>\n',
             "utf-8",
         )

@@ -1,0 +1,110 @@
+"""The Sphinx extension that shows executed copies, alone and in a real build of a two-page book."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from companion.press import site
+
+ROOT = Path(__file__).parents[2]
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+@pytest.fixture(scope="module")
+def extension():
+    spec = importlib.util.spec_from_file_location("executed_copies", ROOT / "book/_ext/executed_copies.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def shown(extension, *outputs, tags=()):
+    """The code cell as the page gets it."""
+    cell = new_code_cell("x = 1", metadata={"tags": list(tags)}, outputs=list(outputs), execution_count=1)
+    notebook = new_notebook(cells=[new_markdown_cell("# A"), cell], metadata={"widgets": {"state": {}}})
+    prepared = extension.prepare(notebook)
+    assert "widgets" not in prepared["metadata"]
+    assert "outputs" not in prepared["cells"][0]
+    return prepared["cells"][1]
+
+
+def test_injected_parameters_are_folded(extension):
+    assert shown(extension, tags=["injected-parameters"])["metadata"]["tags"] == [
+        "injected-parameters",
+        "hide-input",
+    ]
+    assert shown(extension, tags=["parameters"])["metadata"]["tags"] == ["parameters"]
+
+
+def test_a_widget_leaves_its_picture_or_nothing(extension):
+    bare = new_output("display_data", data={WIDGET: {}, "text/plain": "IntSlider()"})
+    pictured = new_output("display_data", data={WIDGET: {}, "text/plain": "VBox()", "image/png": "AAAA"})
+    plain = new_output("stream", text="hello")
+    assert shown(extension, bare, plain)["outputs"] == [plain]
+    assert shown(extension, pictured)["outputs"][0]["data"] == {"image/png": "AAAA"}
+
+
+def build(tmp_path: Path, executed: bool) -> Path:
+    """Build a copy of the book's settings with two small pages; return the folder of the site."""
+    shutil.copytree(ROOT / "book", tmp_path / "book", ignore=shutil.ignore_patterns("*.md", "__pycache__"))
+    shutil.copy(ROOT / "_config.yml", tmp_path)
+    (tmp_path / "_toc.yml").write_text(
+        "format: jb-book\nroot: book/index\nchapters:\n  - file: notebooks/alpha\n"
+    )
+    (tmp_path / "book/index.md").write_text("# Home\n\nSee {doc}`../notebooks/alpha`.\n")
+    notebook = new_notebook(cells=[new_markdown_cell("# Alpha\n\n$x^2$"), new_code_cell("6 * 7")])
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    (tmp_path / "notebooks").mkdir()
+    nbformat.write(notebook, tmp_path / "notebooks/alpha.ipynb")
+    if executed:
+        notebook.cells[1].execution_count = 1
+        notebook.cells[1].outputs = [
+            new_output("execute_result", data={"text/plain": "42"}, execution_count=1)
+        ]
+        folder = tmp_path / "runs/smoke/alpha"
+        folder.mkdir(parents=True)
+        nbformat.write(notebook, folder / "executed.ipynb")
+    done = subprocess.run(
+        [Path(sys.executable).with_name("jupyter-book"), "build", ".", "--all", "-W", "-n", "--keep-going"],
+        cwd=tmp_path,
+        env={**os.environ, "COMPANION_PROFILE": "smoke"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return tmp_path / "_build" / "html"
+
+
+@pytest.mark.slow
+def test_the_executed_copy_is_the_page_and_nothing_comes_from_the_network(tmp_path):
+    html = build(tmp_path, executed=True)
+    page = BeautifulSoup((html / "notebooks/alpha.html").read_text("utf-8"), "html.parser")
+    assert "42" in page.select_one(".cell_output").get_text()
+    assert page.find("meta", attrs={"name": "companion:run"})["content"] == "smoke"
+    assert not any(
+        "unpkg" in str(script) or "THEBE_JS_URL" in str(script) for script in page.find_all("script")
+    )
+    assert any("mathjax/tex-mml-chtml.js" in script.get("src", "") for script in page.find_all("script"))
+    assert "Apache License" in (html / "_static/mathjax/LICENSE.txt").read_text("utf-8")
+    assert "42" not in (html / "_sources/notebooks/alpha.ipynb").read_text(
+        "utf-8"
+    )  # the download is the clean notebook
+    assert page.find("a", href=lambda href: href and "blob/main/notebooks/alpha.ipynb" in href)
+    assert site.problems(html, tmp_path) == []
+
+
+@pytest.mark.slow
+def test_a_notebook_that_was_not_run_says_so(tmp_path):
+    html = build(tmp_path, executed=False)
+    page = BeautifulSoup((html / "notebooks/alpha.html").read_text("utf-8"), "html.parser")
+    assert "companion run alpha --profile smoke" in page.select_one(".admonition.warning").get_text()
+    (line,) = site.problems(html, tmp_path)
+    assert "no executed copy" in line
