@@ -31,6 +31,17 @@ from companion.data.sources import (
 _LABELS = {"digits": "digits", "mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
 _DIGITS_TEST = 360
 _TEST_SHARE = 0.2
+# what a damaged file makes torchvision, torch and pickle raise
+_DAMAGE = (
+    AssertionError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    UnpicklingError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -193,7 +204,7 @@ def _device(device: str | torch.device) -> torch.device:
 def _unit_range(x: Tensor, name: str, size: int | None) -> Tensor:
     """Stored grey levels to float32 in [0,1], resized where asked."""
     top = 16 if name == "digits" else 255
-    x = x.float().div_(top)
+    x = x.float().contiguous().div_(top)
     if size is None or x.shape[2:] == (size, size):
         return x
     return interpolate(x, (size, size), mode="bilinear", antialias=True).clamp_(0, 1)
@@ -239,7 +250,16 @@ def _load_torchvision(name: str, root: Path) -> Images:
     kind = torchvision_class(name)
     try:
         train, test = (kind(root, train=part, download=False) for part in (True, False))
-    except (AssertionError, EOFError, KeyError, OSError, RuntimeError, ValueError, UnpicklingError) as error:
+    except (
+        AssertionError,
+        EOFError,
+        KeyError,
+        OSError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+        UnpicklingError,
+    ) as error:
         raise ValueError(
             f"{name} in {root} cannot be read ({type(error).__name__}: {error}); delete it and run "
             f"`companion fetch {name}`"
@@ -277,7 +297,8 @@ def _decoded(folder: Path, files: Sequence[ImageFile], size: int | None) -> np.n
     cached = cache_folder() / "folders" / f"{place}-{listing_hash(folder, files)[:16]}.npz"
     with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         # the zip format carries a checksum: a cache that was cut or changed raises here and is built again
-        images = np.load(cached)["images"]
+        with cached.open("rb") as stream, np.load(stream) as stored:
+            images = stored["images"]
         if len(images) == len(files):
             return images
     images = _decode(files, size)
@@ -290,7 +311,8 @@ def _decoded(folder: Path, files: Sequence[ImageFile], size: int | None) -> np.n
             if outdated != cached:
                 outdated.unlink(missing_ok=True)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         warnings.warn(f"decoded images of {folder} are not kept: {error}", stacklevel=2)
     return images
 

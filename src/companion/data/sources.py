@@ -5,7 +5,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from functools import lru_cache
-from importlib import metadata, resources
+from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
@@ -94,7 +94,7 @@ def checksums(name: str, root: str | os.PathLike | None = None) -> dict[str, str
     require(name, root)
     folder = folder_of(name)
     if name == "digits":
-        file = resources.files("sklearn") / "datasets" / "data" / "digits.csv.gz"
+        file = Path(metadata.distribution("scikit-learn").locate_file("sklearn/datasets/data/digits.csv.gz"))
         return {file.name: hashlib.sha256(file.read_bytes()).hexdigest()}
     if folder is None:
         return {file.name: _sha256(file, file.stat().st_mtime_ns) for file in _files(name, root)}
