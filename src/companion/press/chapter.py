@@ -1,0 +1,193 @@
+"""What a chapter calls inside its kernel: check the parameters, record results, show where they come from.
+
+from companion.press import chapter
+run = chapter.begin(globals())
+"""
+
+import html
+import json
+import math
+import os
+import time
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
+from typing import Any
+
+from companion.press import parameters, paths, provenance
+from companion.press.parameters import Parameter, ParameterError
+from companion.press.paths import UserError, write_atomic
+
+_INJECTED = "# Parameters"
+
+
+class Run:
+    """The run of one chapter in this kernel: its parameters, its folder and the rows it records."""
+
+    def __init__(
+        self, notebook: str | None, folder: Path, declared: Mapping[str, Parameter], values: dict[str, Any]
+    ):
+        self.notebook = notebook
+        self.profile = os.environ.get("COMPANION_PROFILE")
+        self.parameters = values
+        self.folder = folder
+        self.rows: list[dict[str, Any]] = []
+        self._declared = declared
+        self._device: str | None = None
+        self._started = provenance.now()
+        self._clock = time.monotonic()
+        folder.mkdir(parents=True, exist_ok=True)
+        self._write()
+
+    def record(
+        self,
+        experiment: str,
+        quantity: str,
+        value: Any,
+        *,
+        sd: Any = None,
+        n: int | None = None,
+        **labels: Any,
+    ) -> None:
+        """Add a row to results.json: a number, its spread `sd` over `n` repetitions, and what it belongs to.
+
+        A row with the same experiment, quantity and labels is replaced, so a cell may be executed again.
+        A value that is not finite is written as null. Raises TypeError for a value that is no number.
+        """
+        row: dict[str, Any] = {"experiment": experiment, "quantity": quantity, "value": _plain(value)}
+        if sd is not None:
+            row["sd"] = _plain(sd)
+        if n is not None:
+            row["n"] = int(n)
+        row |= {name: label if isinstance(label, str) else _plain(label) for name, label in labels.items()}
+        same = [i for i, other in enumerate(self.rows) if _identity(other) == _identity(row)]
+        if same:
+            self.rows[same[0]] = row
+        else:
+            self.rows.append(row)
+        self._write()
+
+    def recorded(self, notebook: str | None = None) -> list[dict[str, Any]]:
+        """Return the rows of the run recorded as results/NOTEBOOK.json; none if there is no such file."""
+        path = _root() / "results" / f"{notebook or self.notebook}.json"
+        return json.loads(path.read_text("utf-8"))["rows"] if path.is_file() else []
+
+    def set_device(self, device: Any) -> None:
+        """Note what the run computes on, such as `cpu` or the name of the GPU."""
+        self._device = str(device)
+        self._write()
+
+    def status(self, text: str) -> None:
+        """Tell the runner's progress bar, in one line, what is being done now."""
+        write_atomic(self.folder / "status", " ".join(str(text).split()))
+
+    def provenance_strip(self) -> Any:
+        """Return a strip for the end of the page: what ran, how, on what, and the command that repeats it."""
+        from IPython.display import HTML
+
+        items = "".join(
+            f'<span class="cmp-strip-item"><b>{html.escape(name)}</b> {html.escape(text)}</span> '
+            for name, text in self._facts()
+        )
+        command = f"<code>{html.escape(self._command())}</code>"
+        return HTML(
+            f'<div class="cmp-strip">{items}<div class="cmp-strip-repeat"><b>repeat</b> {command}</div></div>'
+        )
+
+    def _facts(self) -> list[tuple[str, str]]:
+        commit, dirty = provenance.commit(_root())
+        versions = provenance.versions()
+        changed = {k: v for k, v in self.parameters.items() if v != self._declared[k].default}
+        facts = [
+            ("profile", self.profile or "none"),
+            ("parameters", ", ".join(f"{k}={v}" for k, v in changed.items()) or "the notebook's defaults"),
+            (
+                "commit",
+                f"{commit[:10]}{' with uncommitted changes' if dirty else ''}" if commit else "not in git",
+            ),
+            ("device", self._device or "not said"),
+            ("python", versions["python"] or ""),
+            ("torch", versions["torch"] or "not installed"),
+            ("started", self._started.replace("+00:00", " UTC").replace("T", " ")),
+            ("ran for", f"{time.monotonic() - self._clock:.0f} s"),
+        ]
+        memory = provenance.peak_memory_mb()
+        return facts if memory is None else [*facts, ("peak memory", f"{memory:.0f} MB")]
+
+    def _command(self) -> str:
+        from companion.press import notebooks
+
+        name, profile = self.notebook or "NOTEBOOK", self.profile or "quick"
+        try:
+            layer = notebooks.profile_values(name, profile)
+            base = parameters.resolve(self._declared, [layer], name)
+        except UserError:  # no such profile here: then every value is named
+            base = {}
+        return notebooks.repeat_command(name, profile, self.parameters, base)
+
+    def _write(self) -> None:
+        content = {
+            "rows": self.rows,
+            "device": self._device,
+            "peak_memory_mb": provenance.peak_memory_mb(),
+        }
+        write_atomic(self.folder / "results.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def begin(namespace: MutableMapping[str, Any], notebook: str | None = None) -> Run:
+    """Check and coerce every declared parameter in `namespace`, in place, and open the run's folder.
+
+    `namespace` is the notebook's `globals()`; `notebook` its name, needed only where no runner says it.
+    Raises ParameterError for a name that papermill injected and the parameters cell does not declare, for a
+    value that cannot be used, and where no parameters cell was executed before.
+    """
+    name = os.environ.get("COMPANION_NOTEBOOK") or notebook
+    executed = [source for source in namespace.get("In", []) if isinstance(source, str)]
+    declared = _declared(executed)
+    for injected in [cell for cell in executed if cell.split("\n", 1)[0].strip() == _INJECTED][-1:]:
+        for given in parameters.assigned_names(injected):
+            if given not in declared:
+                raise ParameterError(parameters.unknown(given, declared, name or "this notebook"))
+    missing = [key for key in declared if key not in namespace]
+    if missing:
+        raise ParameterError(f"'{missing[0]}' has no value; run the parameters cell first")
+    values = {key: parameter.coerce(namespace[key]) for key, parameter in declared.items()}
+    namespace.update(values)
+    return Run(name, _folder(name), declared, values)
+
+
+def _declared(executed: list[str]) -> dict[str, Parameter]:
+    """Return the parameters of the parameters cell, as last executed."""
+    cells = [source for source in executed if parameters.is_parameters_cell(source)]
+    if not cells:
+        raise ParameterError("no parameters cell was executed; run the cells from the top")
+    # The first is the parameters cell; a later one that shares a name is that cell, edited and run again.
+    first = set(parameters.declared(cells[0]))
+    return parameters.declared([c for c in cells if first & set(parameters.assigned_names(c))][-1])
+
+
+def _folder(name: str | None) -> Path:
+    given = os.environ.get("COMPANION_RUN_DIR")
+    return Path(given) if given else _root() / "runs" / "live" / (name or "notebook")
+
+
+def _root() -> Path:
+    """Return the checkout, or the working directory where there is none (a notebook opened in Colab)."""
+    try:
+        return paths.root()
+    except UserError:
+        return Path.cwd()
+
+
+def _identity(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key not in ("value", "sd", "n")}
+
+
+def _plain(value: Any) -> int | float | None:
+    """Return a number, NumPy's and a tensor with one element too, as JSON knows it; null if not finite."""
+    if hasattr(value, "item"):
+        value = value.item()
+    if value is None or isinstance(value, bool):
+        return None if value is None else int(value)
+    if not isinstance(value, int | float):
+        raise TypeError(f"{value!r} is no number; labels may also be text")
+    return value if math.isfinite(value) else None

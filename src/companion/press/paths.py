@@ -1,0 +1,71 @@
+"""Where things are: the checkout, its notebooks, its runs; and the one way files are written."""
+
+import difflib
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class UserError(Exception):
+    """A mistake of the user: shown as one line that names the value and the mend; exit status 2."""
+
+
+def root() -> Path:
+    """Return the checkout: `COMPANION_ROOT` if set, else the folder of pyproject.toml above the package.
+
+    Raises UserError when the package is installed outside a checkout and the working directory is in none.
+    """
+    if named := os.environ.get("COMPANION_ROOT"):
+        return Path(named).resolve()
+    for start in (Path(__file__).resolve(), Path.cwd() / "_"):
+        for folder in start.parents:
+            if (folder / "pyproject.toml").is_file() and (folder / "notebooks").is_dir():
+                return folder
+    raise UserError("no checkout of the companion found here; go to its folder or set COMPANION_ROOT to it")
+
+
+def notebooks_dir() -> Path:
+    """Folder of the clean notebooks."""
+    return root() / "notebooks"
+
+
+def runs_dir() -> Path:
+    """Folder of everything a run writes."""
+    return root() / "runs"
+
+
+def package_dir() -> Path:
+    """Folder of the package source: the checkout's, or the installed one where the checkout has none."""
+    inside = root() / "src" / "companion"
+    return inside if inside.is_dir() else Path(__file__).resolve().parents[1]
+
+
+def shown(path: Path) -> str:
+    """Return `path` as a reader types it: relative to the checkout if it lies there, forward slashes."""
+    try:
+        return path.resolve().relative_to(root()).as_posix()
+    except ValueError:
+        return str(path)
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Write `text` to `path` so that a reader sees the old file or the new one, never a part."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(name, 0o644)  # mkstemp makes files only their owner can read
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the mend for an unknown `name`: the nearest known one, else the list of all."""
+    known = sorted(known)
+    folded = {other.lower(): other for other in known}
+    if close := difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.5):
+        return f"did you mean '{folded[close[0]]}'?"
+    return f"known: {', '.join(known)}" if known else "there are none"
