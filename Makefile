@@ -1,0 +1,69 @@
+# make book · make test · make serve: everything from nothing but Python 3.11 or newer and make.
+PYTHON  ?= python3
+PROFILE ?= quick
+PORT    ?= 8000
+
+VENV := .venv
+BIN  := $(VENV)/bin
+HTML := _build/html
+
+# An environment that is there is used, whatever $(PYTHON) is; an interrupted one lacks pip and is made again.
+VENV_READY = $(and $(wildcard $(BIN)/python),$(wildcard $(BIN)/pip))
+
+# Runs on any Python since 2.7; prints what is wrong with it, nothing when it can make the environment.
+CHECK = import pkgutil, sys; there = [m[1] for m in pkgutil.iter_modules()]; \
+gone = [m for m in ('venv', 'ensurepip') if m not in there]; \
+print('is Python %d.%d, the companion needs 3.11 or newer: install it' % sys.version_info[:2] \
+if sys.version_info < (3, 11) else \
+'has no module %s: install it (Debian, Ubuntu: apt install python3-venv)' % gone[0] if gone else '')
+FOUND = $(shell command -v $(PYTHON) 2>/dev/null)
+CHECKED = $(shell $(PYTHON) -c "$(CHECK)" 2>/dev/null || echo "does not run: install Python 3.11 or newer")
+PROBLEM = $(if $(FOUND),$(strip $(CHECKED)),was not found: install Python 3.11 or newer)
+REFUSE = $(error $(PYTHON) $(PROBLEM), or name another Python: make $(or $(MAKECMDGOALS),book) PYTHON=python3.12)
+
+.DEFAULT_GOAL := help
+.PHONY: help book test serve lock clean
+
+help:
+	@echo "make book [PROFILE=quick]   run every chapter and build the pages (profiles: smoke, quick, gpu, paper)"
+	@echo "make test                   run the tests"
+	@echo "make serve [PORT=8000]      show the pages on a local web server"
+	@echo "make lock                   resolve requirements.lock anew from pyproject.toml"
+	@echo "make clean                  remove the built pages (runs and trained networks: companion clean --all)"
+	@echo "Another Python than python3: make book PYTHON=python3.12"
+
+book: $(VENV)/.installed
+	@echo "== Running the chapters in profile $(PROFILE); what is up to date is not run again"
+	@$(BIN)/companion run --profile $(PROFILE)
+	@echo "== Building the pages (about 10 seconds)"
+	@$(BIN)/companion build --profile $(PROFILE)
+
+test: $(VENV)/.installed
+	@echo "== Running the tests"
+	@$(BIN)/python -m pytest
+
+serve: $(VENV)/.installed
+	@test -f $(HTML)/index.html || $(MAKE) book
+	@echo "== The book is at http://127.0.0.1:$(PORT)/ until you press Ctrl-C"
+	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory $(HTML)
+
+lock: $(VENV)/.installed
+	@echo "== Resolving requirements.lock (a few seconds)"
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+		--extra book --extra test --extra build --custom-compile-command "make lock" --quiet -o requirements.lock
+
+clean:
+	rm -rf _build
+
+# The stamp is newer than what it was installed from, so a changed lock file installs again.
+$(VENV)/.installed: requirements.lock requirements-oracles.lock pyproject.toml
+	$(if $(VENV_READY),,$(if $(PROBLEM),$(REFUSE)))
+	@echo "== 1/3 $(if $(VENV_READY),Using $(VENV),Making $(VENV) with $$($(PYTHON) --version))"
+	@$(if $(VENV_READY),,$(PYTHON) -m venv $(VENV))
+	@echo "== 2/3 Installing the locked packages (about 2 minutes, 6 GB with the CUDA libraries of torch)"
+	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --disable-pip-version-check --no-deps --require-hashes -r requirements-oracles.lock
+	@echo "== 3/3 Installing this folder"
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
+	@touch $@
