@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from companion import data, saliency
 from companion.fingerprint import PACKAGE, fingerprint
 from companion.recipes import Recipe, Target, digest, needed
-from companion.training import build_model, call, train
+from companion.training import build_model, call, quick_to_attack, train
 
 TRAINING_CODE = (
     "guards",
@@ -74,7 +74,7 @@ def get(recipe: Recipe, *, device: str = "cpu", report: Report | None = None) ->
     if stored is not None:
         model = build_model(recipe, images(recipe.data, device)).to(device)
         model.load_state_dict(load(stored))
-        return model.eval()
+        return quick_to_attack(model.eval())
     target = None if recipe.target is None else maps(recipe.target, recipe, device=device, report=report)
     partial = weights.with_suffix(".partial")
     partial.parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ def get(recipe: Recipe, *, device: str = "cpu", report: Report | None = None) ->
         {"recipe": recipe.as_dict(), "history": history, "torch": torch.__version__},
     )
     partial.unlink(missing_ok=True)
-    return model
+    return quick_to_attack(model)
 
 
 def history(recipe: Recipe) -> list[dict[str, float]]:

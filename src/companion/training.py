@@ -28,6 +28,13 @@ def build_model(recipe: Recipe, images: data.Images) -> nn.Module:
     return getattr(models, recipe.model.name)(**(shape | recipe.model.kwargs))
 
 
+def quick_to_attack(model: nn.Module) -> nn.Module:
+    """The same net with channels-last weights on a CPU, where it runs an attack's passes 1.2 to 1.5 times as
+    fast; a second derivative gains nothing, and elsewhere nothing changes."""
+    on_cpu = next(model.parameters()).device.type == "cpu"
+    return model.to(memory_format=torch.channels_last) if on_cpu else model
+
+
 def train(
     recipe: Recipe,
     images: data.Images,
@@ -53,6 +60,8 @@ def train(
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(recipe.seed)
         model = build_model(recipe, images).to(x.device).train()
+        if recipe.inputs is not None:
+            model = quick_to_attack(model)
         optimiser = getattr(torch.optim, recipe.optimiser.name)(model.parameters(), **recipe.optimiser.kwargs)
         streams = {  # one generator for the order, one on the device for attacks, projections and crops
             "order": torch.Generator().manual_seed(recipe.seed),
@@ -108,8 +117,10 @@ def _step(
 ) -> Tensor:
     """One update; returns the detached loss. No synchronisation with the host."""
     if recipe.augment:
-        x, *maps = data.augment(x, *([] if target is None else [target]), generator=generator)
-        target = maps[0] if maps else None
+        if target is None:
+            x = data.augment(x, generator=generator)
+        else:
+            x, target = data.augment(x, target, generator=generator)
     if recipe.inputs is not None:
         x = call(transforms, recipe.inputs, model, x, y, generator=generator)
     if recipe.target is not None and recipe.target.phi is not None:

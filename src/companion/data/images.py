@@ -98,6 +98,20 @@ class Images:
             y_test=self.y_test[test],
         )
 
+    def hold_out(self, share: float, seed: int = 0) -> "Images":
+        """The training images split in two, the second part in place of the test images.
+
+        For choosing settings without a look at the test set. share: of the training images, in (0, 1); the split
+        is stratified and fixed by seed. Raises ValueError for a share outside (0, 1) or too small for one image.
+        """
+        held = round(share * len(self.y_train))
+        if not 1 <= held < len(self.y_train):
+            raise ValueError(
+                f"hold_out={share}: {held} of {len(self.y_train)} images; expected a share in (0, 1)"
+            )
+        x_train, y_train, x_test, y_test = _split(self.x_train, self.y_train, held, seed)
+        return replace(self, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.x_train.shape[1:]))
         return (
@@ -115,6 +129,7 @@ def load(
     n_test: int | None = None,
     split_seed: int = 0,
     size: int | None = None,
+    hold_out: float | None = None,
 ) -> Images:
     """Load digits, mnist, fashion_mnist, cifar10 or folder:PATH as tensors on `device`.
 
@@ -123,6 +138,8 @@ def load(
     split_seed: also fixes the stratified split of digits (1,437 train, 360 test) and of an image folder
     without train/ and test/ (80 % train, 20 % test); the other sets come split.
     size: resize all images to size x size (bilinear with antialiasing).
+    hold_out: put this share of the training images in place of the test images (`Images.hold_out`), before
+    n_train and n_test choose.
 
     A folder's images are decoded once and kept in ~/.cache/companion/folders until a file of it changes.
 
@@ -142,6 +159,8 @@ def load(
     else:
         images = _load_torchvision(name, data_root(root))
     # The subset is taken from the bytes as stored: only what is kept becomes float32 and reaches the device.
+    if hold_out is not None:
+        images = images.hold_out(hold_out, split_seed)
     images = images.subset(n_train, n_test, split_seed).to(device)
     return replace(
         images,
