@@ -92,7 +92,7 @@ def fake_python(tmp_path: Path, script: str) -> str:
 @pytest.mark.parametrize(
     ("script", "said"),
     [
-        ("exec python3 -c \"import sys; sys.version_info = (3, 9, 2); $2\"", "is Python 3.9, the companion needs"),
+        ("exec python3 -c \"import sys; sys.version_info = (3, 9, 2); $2\"", "is Python 3.9,"),
         (
             "exec python3 -c \"import pkgutil, sys; sys.version_info = (3, 12, 0)\n"
             "pkgutil.iter_modules = lambda: [(None, 'venv', True)]\n$2\"",
