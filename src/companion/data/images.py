@@ -101,8 +101,8 @@ class Images:
     def hold_out(self, share: float, seed: int = 0) -> "Images":
         """The training images split in two, the second part in place of the test images.
 
-        For choosing settings without a look at the test set. share: of the training images, in (0, 1); the split
-        is stratified and fixed by seed. Raises ValueError for a share outside (0, 1) or too small for one image.
+        For choosing settings without a look at the test set. share: of the training images, in (0, 1); the
+        split is stratified and fixed by seed. Raises ValueError for a share that leaves one part empty.
         """
         held = round(share * len(self.y_train))
         if not 1 <= held < len(self.y_train):

@@ -39,7 +39,9 @@ def simple_cnn(
     )
 
 
-def digits_cnn(in_channels: int = 1, size: int = 8, classes: int = 10, *, dropout: float = 0.5) -> nn.Sequential:
+def digits_cnn(
+    in_channels: int = 1, size: int = 8, classes: int = 10, *, dropout: float = 0.5
+) -> nn.Sequential:
     """SimpleCNN's shape at the scale of 8x8 digits: 16 and 32 filters of 3x3, 128 hidden units, logits out.
 
     Deviation: ours, not a paper's; it stands in for SimpleCNN where no data set but digits is at hand.

@@ -1,0 +1,159 @@
+"""One visual language for all chapters: colours, galleries, and figures that read in light and dark."""
+
+import io
+import re
+from collections.abc import Sequence
+from html import escape
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+#: One colour per training method in every chapter (Okabe-Ito, safe for colour-blind readers).
+COLOURS = {
+    "standard": "#666666",
+    "adversarial": "#0072B2",
+    "interpretation": "#D55E00",
+    "jacobian": "#009E73",
+    "noise modulation": "#CC79A7",
+    "double backprop": "#56B4E9",
+    "weight penalty": "#E69F00",
+}
+
+SIGNED = "RdBu_r"  # red: the output rises with the pixel; blue: it falls; white: zero
+
+_INK = "#010203"  # stands for the page's text colour until the figure is embedded
+
+STYLE = {
+    "svg.fonttype": "none",
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.alpha": 0.18,
+    "grid.color": _INK,
+    "text.color": _INK,
+    "axes.labelcolor": _INK,
+    "axes.edgecolor": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "legend.frameon": False,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+    "lines.linewidth": 1.8,
+    "figure.constrained_layout.use": True,
+}
+
+
+class Shown:
+    """A figure for a notebook's output: an SVG in the page's own text colour, with alt text and its finding."""
+
+    def __init__(self, html: str):
+        self.html = html
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+
+def show(fig: Figure, *, alt: str, finding: str = "", width: str = "100%") -> Shown:
+    """Close `fig` and return it as inline SVG whose ink is the page's text colour, in light and in dark.
+
+    alt: what a reader who cannot see the figure should know. finding: the sentence the figure shows, set
+    below it; may contain HTML. width: any CSS width; the figure never outgrows its column.
+    """
+    with plt.rc_context(STYLE):
+        buffer = io.StringIO()
+        fig.savefig(buffer, format="svg")
+    plt.close(fig)
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
+    svg = svg.replace(_INK, "currentColor").replace("'DejaVu Sans'", "inherit")
+    svg = svg.replace("<image ", '<image style="image-rendering:pixelated" ')
+    natural = re.search(r'width="([\d.]+)pt"', svg).group(1)
+    svg = re.sub(
+        r'<svg ([^>]*?)width="[\d.]+pt"([^>]*?)height="[\d.]+pt"|<svg ([^>]*?)height="[\d.]+pt"([^>]*?)width="[\d.]+pt"',
+        lambda m: "<svg " + " ".join(g for g in m.groups() if g),
+        svg,
+        count=1,
+    )
+    box = f"width:{width};max-width:{float(natural) * 1.25:.0f}px"
+    svg = svg.replace(
+        "<svg ", f'<svg role="img" aria-label="{escape(alt, quote=True)}" style="{box};height:auto" ', 1
+    )
+    caption = f'<div class="cmp-finding"><p>{finding}</p></div>' if finding else ""
+    return Shown(f'<figure class="cmp-figure" style="margin:0;overflow-x:auto">{svg}</figure>{caption}')
+
+
+def subplots(
+    rows: int = 1, columns: int = 1, *, size: tuple[float, float], **kwargs
+) -> tuple[Figure, np.ndarray]:
+    """plt.subplots in the house style; `size` in inches; always a 2-D array of axes."""
+    with plt.rc_context(STYLE):
+        return plt.subplots(rows, columns, figsize=size, squeeze=False, **kwargs)
+
+
+def draw_map(axis: Axes, picture: Tensor, *, limit: float | None = None) -> None:
+    """One image (C, H, W). limit=None: pixels in [0, 1]; else a signed map on the scale -limit to limit.
+
+    A signed colour map is summed over channels.
+    """
+    values = picture.detach().cpu().float()
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.grid(False)
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+    if limit is not None:
+        axis.imshow(values.sum(0), cmap=SIGNED, vmin=-limit, vmax=limit, interpolation="none")
+    elif len(values) == 1:
+        axis.imshow(values[0], cmap="gray", vmin=0, vmax=1, interpolation="none")
+    else:
+        axis.imshow(values.movedim(0, -1), vmin=0, vmax=1, interpolation="none")
+
+
+def gallery(
+    rows: Sequence[tuple[str, Sequence[Tensor]]],
+    *,
+    columns: Sequence[str] = (),
+    signed: bool = True,
+    first_is_image: bool = False,
+    cell: float = 0.95,
+) -> Figure:
+    """A table of maps: one row per label, each map signed, on its own symmetric scale (its largest |value|).
+
+    rows: (label, pictures (C, H, W)). first_is_image: the first row shows pixels in [0, 1], not maps.
+    """
+    count = len(rows[0][1])
+    fig, axes = subplots(len(rows), count, size=(cell * count + 1.7, cell * len(rows) + 0.3 * bool(columns)))
+    for i, (label, pictures) in enumerate(rows):
+        for j, picture in enumerate(pictures):
+            as_map = signed and not (first_is_image and i == 0)
+            draw_map(axes[i, j], picture, limit=scale(picture) if as_map else None)
+        axes[i, 0].set_ylabel(label, rotation=0, ha="right", va="center", labelpad=6)
+    for axis, title in zip(axes[0], columns, strict=False):
+        axis.set_title(title)
+    return fig
+
+
+def scale(picture: Tensor) -> float:
+    """The largest |value| of a map summed over channels, 1 for a map of zeros."""
+    largest = torch.as_tensor(picture).sum(0).abs().max().item()
+    return largest or 1.0
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and half-width of the 95 % t-interval; half-width 0 for a single value, which has no spread."""
+    from scipy import stats
+
+    data = np.asarray(values, float)
+    if len(data) < 2:
+        return float(data.mean()), 0.0
+    half = stats.t.ppf(0.975, len(data) - 1) * data.std(ddof=1) / np.sqrt(len(data))
+    return float(data.mean()), float(half)

@@ -1,0 +1,64 @@
+"""Deciding a paper's claim on measured numbers and their spread."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+#: 97.5 % quantile of Student's t for 1 to 30 degrees of freedom; beyond, the normal's.
+_T = (
+    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
+    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
+    *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
+)
+
+BADGES = {"reproduced": "ok", "not reproduced": "no", "inconclusive": "maybe", "not run": "none"}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer to a claim, and the numbers it rests on, in one sentence."""
+
+    word: str
+    detail: str
+
+    @property
+    def badge(self) -> str:
+        return f'<span class="cmp-verdict {BADGES[self.word]}">{self.word}</span>'
+
+
+def half_width(values: Sequence[float]) -> float:
+    """Half the 95 % t-interval of the mean; infinite for one value, which says nothing about spread."""
+    n = len(values)
+    if n < 2:
+        return math.inf
+    return (_T[n - 2] if n - 2 < len(_T) else 1.96) * stdev(values) / math.sqrt(n)
+
+
+def all_positive(differences: Mapping[str, Sequence[float]], *, unit: str = "") -> Verdict:
+    """Decide "every one of these differences is positive", each given as its values over seeds.
+
+    A difference holds when the 95 % t-interval of its mean over seeds lies above 0, fails when it lies below,
+    and is open otherwise. All hold: reproduced. Any fails: not reproduced. Else inconclusive, the
+    spread covers both; so is a single seed. None given: not run.
+    """
+    if not differences:
+        return Verdict("not run", "its inputs were not run")
+    means = {name: fmean(values) for name, values in differences.items()}
+    halves = {name: half_width(values) for name, values in differences.items()}
+    held = [name for name in means if means[name] - halves[name] > 0]
+    failed = [name for name in means if means[name] + halves[name] < 0]
+    weakest = min(means, key=means.get)
+    spread = "one seed" if math.isinf(halves[weakest]) else f"± {halves[weakest]:.2f}"
+    detail = (
+        f"{len(held)} of {len(means)} hold, {len(failed)} fail, {len(means) - len(held) - len(failed)} open; "
+        f"smallest: {weakest} {means[weakest]:+.2f} ({spread}){unit and ' ' + unit}"
+    )
+    word = "not reproduced" if failed else "reproduced" if len(held) == len(means) else "inconclusive"
+    return Verdict(word, detail)
+
+
+def summary(verdicts: Iterable[Verdict]) -> str:
+    """How many claims got which word, in the order of BADGES."""
+    words = [verdict.word for verdict in verdicts]
+    return ", ".join(f"{words.count(word)} {word}" for word in BADGES if word in words)

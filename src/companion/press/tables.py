@@ -1,0 +1,66 @@
+"""Tables a chapter prints: this run's number, with the paper's and the recorded run's below it."""
+
+from collections.abc import Sequence
+from html import escape
+
+
+class Table:
+    """A table for a notebook's output, styled by the book's style sheet, readable without it."""
+
+    def __init__(self, html: str):
+        self.html = html
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, caption: str, kind: str = "") -> Table:
+    """A table of cells made by `number`, `text` or plain strings (taken as text); caption and header are HTML.
+
+    The first cell of a row names it. Raises ValueError when a row has not as many cells as the header.
+    """
+    for row in rows:
+        if len(row) != len(header):
+            raise ValueError(f"row {row[0]!r} has {len(row)} cells, the header {len(header)}")
+    head = "".join(f'<th scope="col">{cell}</th>' for cell in header)
+    body = "".join(
+        f'<tr><th scope="row">{row[0]}</th>'
+        + "".join(cell if cell.startswith("<td") else text(cell) for cell in row[1:])
+        + "</tr>"
+        for row in rows
+    )
+    return Table(
+        f'<div class="cmp-scroll"><table class="cmp-table {kind}"><caption>{caption}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def number(
+    value: float | None,
+    *,
+    sd: float | None = None,
+    paper: float | None = None,
+    recorded: float | None = None,
+    best: bool = False,
+    digits: int = 1,
+) -> str:
+    """A numeric cell: value and spread, and on small lines below it the paper's and the recorded run's value."""
+    below = "".join(
+        f'<span class="paper">{name} {other:.{digits}f}</span>'
+        for name, other in (("paper", paper), ("recorded", recorded))
+        if other is not None
+    )
+    if value is None:
+        return f'<td class="num na">not run{below}</td>'
+    spread = "" if sd is None else f' <span class="sd">± {sd:.{digits}f}</span>'
+    return f'<td class="num{" best" if best else ""}">{value:.{digits}f}{spread}{below}</td>'
+
+
+def text(html: str) -> str:
+    """A cell of text (HTML)."""
+    return f'<td class="text">{html}</td>'
+
+
+def plain(words: str) -> str:
+    """A cell of text with its special characters escaped."""
+    return text(escape(words))
