@@ -52,7 +52,7 @@ STYLE = {
 
 
 class Shown:
-    """A figure for a notebook's output: an SVG in the page's own text colour, with alt text and its finding."""
+    """A figure for a notebook's output: SVG in the page's own text colour, with alt text and finding."""
 
     def __init__(self, html: str):
         self.html = html
@@ -76,17 +76,11 @@ def show(fig: Figure, *, alt: str, finding: str = "", width: str = "100%") -> Sh
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
     svg = svg.replace(_INK, "currentColor").replace("'DejaVu Sans'", "inherit")
     svg = svg.replace("<image ", '<image style="image-rendering:pixelated" ')
-    natural = re.search(r'width="([\d.]+)pt"', svg).group(1)
-    svg = re.sub(
-        r'<svg ([^>]*?)width="[\d.]+pt"([^>]*?)height="[\d.]+pt"|<svg ([^>]*?)height="[\d.]+pt"([^>]*?)width="[\d.]+pt"',
-        lambda m: "<svg " + " ".join(g for g in m.groups() if g),
-        svg,
-        count=1,
-    )
-    box = f"width:{width};max-width:{float(natural) * 1.25:.0f}px"
-    svg = svg.replace(
-        "<svg ", f'<svg role="img" aria-label="{escape(alt, quote=True)}" style="{box};height:auto" ', 1
-    )
+    head, body = svg.split(">", 1)
+    natural = float(re.search(r'width="([\d.]+)pt"', head).group(1))
+    head = re.sub(r' (width|height)="[\d.]+pt"', "", head)
+    style = f"width:{width};max-width:{natural * 1.25:.0f}px;height:auto"
+    svg = f'{head} role="img" aria-label="{escape(alt, quote=True)}" style="{style}">{body}'
     caption = f'<div class="cmp-finding"><p>{finding}</p></div>' if finding else ""
     return Shown(f'<figure class="cmp-figure" style="margin:0;overflow-x:auto">{svg}</figure>{caption}')
 

@@ -5,12 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-#: 97.5 % quantile of Student's t for 1 to 30 degrees of freedom; beyond, the normal's.
-_T = (
-    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
-    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
-    *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
-)
+from scipy.stats import t
 
 BADGES = {"reproduced": "ok", "not reproduced": "no", "inconclusive": "maybe", "not run": "none"}
 
@@ -32,7 +27,7 @@ def half_width(values: Sequence[float]) -> float:
     n = len(values)
     if n < 2:
         return math.inf
-    return (_T[n - 2] if n - 2 < len(_T) else 1.96) * stdev(values) / math.sqrt(n)
+    return float(t.ppf(0.975, n - 1)) * stdev(values) / math.sqrt(n)
 
 
 def all_positive(differences: Mapping[str, Sequence[float]], *, unit: str = "") -> Verdict:

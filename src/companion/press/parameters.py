@@ -199,7 +199,7 @@ def declared(source: str) -> dict[str, Parameter]:
             raise ParameterError(f"{where}: '{node.target.id}' is declared twice")
         domain, text = _domain(comments.get(node.lineno, ""), kind, where)
         parameter = Parameter(node.target.id, kind, None, domain, text)
-        default = parameter.coerce(_literal(node.value, where), origin="its default")
+        default = parameter.coerce(_literal(node.value, where), origin="the parameters cell")
         found[parameter.name] = Parameter(parameter.name, kind, default, domain, text)
     return found
 

@@ -15,7 +15,7 @@ class Table:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, caption: str, kind: str = "") -> Table:
-    """A table of cells made by `number`, `text` or plain strings (taken as text); caption and header are HTML.
+    """A table of cells made by `number`, `text` or plain strings; caption, header and strings are HTML.
 
     The first cell of a row names it. Raises ValueError when a row has not as many cells as the header.
     """
@@ -44,7 +44,7 @@ def number(
     best: bool = False,
     digits: int = 1,
 ) -> str:
-    """A numeric cell: value and spread, and on small lines below it the paper's and the recorded run's value."""
+    """A numeric cell: value and spread; below, in small, the paper's and the recorded run's value."""
     below = "".join(
         f'<span class="paper">{name} {other:.{digits}f}</span>'
         for name, other in (("paper", paper), ("recorded", recorded))
