@@ -92,38 +92,27 @@ def _is_thebe(script) -> bool:
     return "THEBE_JS_URL" in body or "thebe" in str(getattr(script, "filename", script))
 
 
-def finish_site(app, exception: Exception | None) -> None:
-    """Copy MathJax into the site, and make the site's front door lead to the landing page."""
+def copy_mathjax(app, exception: Exception | None) -> None:
+    """Copy what the site needs of MathJax into it."""
     if exception is not None or app.builder.format != "html":
         return
-    out = Path(app.outdir)
+    place = Path(app.outdir) / "_static" / "mathjax"
     package = distribution("sphinx-mathjax-offline")
     origin = Path(package.locate_file("sphinx-mathjax-offline/static/mathjax"))
     for part in MATHJAX_PARTS:
-        target = out / "_static" / "mathjax" / part
+        target = place / part
         target.parent.mkdir(parents=True, exist_ok=True)
         if (origin / part).is_dir():
             shutil.copytree(origin / part, target, dirs_exist_ok=True)
         else:
             shutil.copyfile(origin / part, target)
     # The package carries no licence text, so ours names the terms beside the copy (Apache-2.0, section 4).
-    shutil.copyfile(Path(__file__).with_name("mathjax-license.txt"), out / "_static/mathjax/LICENSE.txt")
-
-    front = out / "index.html"
-    if app.config.root_doc != "index":
-        home = app.builder.get_target_uri(app.config.root_doc)
-        title = html.escape(app.config.html_title)
-        front.write_text(
-            f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-            f'<meta http-equiv="refresh" content="0; url={home}"></head>\n'
-            f'<body><p><a href="{home}">Open the book</a></p></body></html>\n',
-            "utf-8",
-        )
+    shutil.copyfile(Path(__file__).with_name("mathjax-license.txt"), place / "LICENSE.txt")
 
 
 def setup(app) -> dict:
     app.add_config_value("companion_profile", os.environ.get("COMPANION_PROFILE", "quick"), "env")
     app.connect("source-read", show_executed)
     app.connect("html-page-context", finish_page, priority=900)
-    app.connect("build-finished", finish_site)
+    app.connect("build-finished", copy_mathjax)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -60,6 +60,9 @@ def build(tmp_path: Path, executed: bool) -> Path:
         "format: jb-book\nroot: book/index\nchapters:\n  - file: notebooks/alpha\n"
     )
     (tmp_path / "book/index.md").write_text("# Home\n\nSee {doc}`../notebooks/alpha`.\n")
+    for stray in (".pytest_cache", "benchmarks", "runs/smoke/.alpha.tmp"):  # none of these is a page
+        (tmp_path / stray).mkdir(parents=True)
+        (tmp_path / stray / "README.md").write_text("# Stray\n")
     notebook = new_notebook(cells=[new_markdown_cell("# Alpha\n\n$x^2$"), new_code_cell("6 * 7")])
     notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
     (tmp_path / "notebooks").mkdir()
