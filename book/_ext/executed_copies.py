@@ -1,9 +1,9 @@
 """Show executed copies of notebooks, and keep every page free of the network.
 
-`_toc.yml` names the clean notebooks, so that links to Colab and to the repository lead to files that git has.
-Where Sphinx reads `notebooks/NAME`, this extension hands it `runs/PROFILE/NAME/executed.ipynb`. PROFILE is the
-environment variable COMPANION_PROFILE, or `quick`. A notebook without an executed copy is shown without results,
-and says so.
+`_toc.yml` names the clean notebooks, so links to Colab and to the repository lead to files that git has.
+Where Sphinx reads `notebooks/NAME`, this extension hands it `runs/PROFILE/NAME/executed.ipynb`. PROFILE is
+the environment variable COMPANION_PROFILE, or `quick`. A notebook without an executed copy is shown without
+results, and says so.
 """
 
 from __future__ import annotations

@@ -87,6 +87,7 @@ HOME_PAGE, CHAPTER_PAGE = "_build/html/book/index.html", "_build/html/notebooks/
         ('<img srcset="../_static/dot.png 1x, gone.png 2x">', r"img gone\.png does not exist"),
         ('<script src="gone.js"></script>', r"script gone\.js does not exist"),
         ('<a href="gone.html">x</a>', r"link gone\.html does not exist"),
+        ('<meta http-equiv="Refresh" content="0; url=gone.html">', r"link gone\.html does not exist"),
         ('<a href="../notebooks/alpha.html#gone">x</a>', r"no place called #gone"),
         ('<a href="#gone">x</a>', r"no place called #gone"),
         ('<a href="../notebooks">x</a>', r"is a folder"),

@@ -178,8 +178,11 @@ def _reference_problems(html_dir: Path, page: Path) -> list[str]:
             found.append(f"{name}: {what} is loaded from another host, {url}")
         elif (defect := _missing(html_dir, page, url)) is not None:
             found.append(f"{name}: {what} {defect}")
-    for link in soup.find_all(["a", "area"], href=True):
-        if not _is_external(link["href"]) and (defect := _missing(html_dir, page, link["href"])) is not None:
+    links = [link["href"] for link in soup.find_all(["a", "area"], href=True)]
+    for meta in soup.find_all("meta", attrs={"http-equiv": re.compile("^refresh$", re.IGNORECASE)}):
+        links.append(meta["content"].partition("=")[2])  # "0; url=book/index.html"
+    for url in links:
+        if not _is_external(url) and (defect := _missing(html_dir, page, url)) is not None:
             found.append(f"{name}: link {defect}")
     for sheet in soup.find_all("link", rel="stylesheet", href=True):
         if not _is_external(sheet["href"]) and (file := _target(page, sheet["href"])).is_file():
