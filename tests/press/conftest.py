@@ -39,7 +39,8 @@ class Checkout:
 
     def notebook(self, name: str, *cells: str, parameters: str = PARAMETERS, text: str = "# Title") -> Path:
         """Write a notebook of parameters, check and `cells`, and its profile `quick`."""
-        nb = nbformat.v4.new_notebook()
+        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nb = nbformat.v4.new_notebook(metadata={"kernelspec": kernel})
         nb.cells = [nbformat.v4.new_markdown_cell(text), code(parameters, "parameters"), code(BEGIN)]
         nb.cells += [code(source) for source in cells]
         for number, cell in enumerate(nb.cells):

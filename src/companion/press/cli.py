@@ -144,10 +144,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo(f"companion: {' '.join(message.split())}", err=True)
         status = 2
     except (KeyboardInterrupt, click.Abort):
-        click.echo("companion: interrupted; all kernels ended, nothing unfinished was kept", err=True)
+        click.echo("companion: interrupted", err=True)
         status = 130
     except runner.Terminated as ended:
-        click.echo("companion: told to end; all kernels ended, nothing unfinished was kept", err=True)
+        click.echo("companion: interrupted; all kernels ended, nothing unfinished was kept", err=True)
         status = 128 + ended.args[0]
     sys.exit(status)
 

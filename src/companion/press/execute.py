@@ -23,6 +23,7 @@ from companion.press.paths import write_atomic
 
 STARTS = 3
 _START_TIMEOUT_S = 180
+_OUTPUT_TIMEOUT_S = 60  # 4 s, the default, is too short for a large figure on a busy machine
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -69,6 +70,7 @@ def _execute(folder: Path, values: dict[str, Any]) -> dict[str, Any] | None:
                 stdout_file=sys.stdout,
                 stderr_file=sys.stderr,
                 start_timeout=_START_TIMEOUT_S,
+                iopub_timeout=_OUTPUT_TIMEOUT_S,
                 on_cell_start=on_start,
                 on_cell_executed=on_done,
             )

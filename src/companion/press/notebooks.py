@@ -1,6 +1,7 @@
 """The clean notebooks and their profiles: names, declared parameters, code, text of an executed copy."""
 
 import copy
+import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -155,5 +156,5 @@ def as_text(value: Any) -> str:
     if isinstance(value, list):
         texts = [as_text(element) for element in value]
         simple = all(text and text == text.strip() and not set(text) & set(",[]\"'#:") for text in texts)
-        return ",".join(texts) if texts and simple else str(value)
+        return ",".join(texts) if texts and simple else json.dumps(value)
     return str(value)

@@ -292,7 +292,7 @@ def assignment(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise ParameterError(f"-p {text}: write -p NAME=VALUE")
-    return name.strip(), value.strip()
+    return name.strip(), value
 
 
 def load_yaml(path: Path, label: str) -> dict[str, Any]:

@@ -29,7 +29,7 @@ _POLL_S = 0.1
 
 
 class Terminated(BaseException):
-    """The process was asked to end by a signal other than Ctrl-C; carries the signal's number."""
+    """The process was asked to end; carries the number of the signal."""
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,7 @@ def _signals() -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         raise Terminated(number)
 
-    numbers = [signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])
+    numbers = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])
     # A signal ignored by whoever started us (nohup) stays ignored.
     before = {number: signal.getsignal(number) for number in numbers}
     for number, handler in before.items():
@@ -282,6 +282,7 @@ def _start(job: Job, threads: int, row: int) -> _Worker:
         position=row,
         leave=False,
         disable=None,
+        dynamic_ncols=True,
         bar_format="{desc}: cell {n_fmt}/{total_fmt} |{bar:20}| {elapsed}{postfix}",
     )
     if bar.disable:

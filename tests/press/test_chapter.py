@@ -1,0 +1,155 @@
+"""What a chapter calls in its kernel, with the cells that IPython would have seen."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from companion.press import chapter
+from companion.press.parameters import ParameterError
+
+CELL = "eps: float = 0.5  # in (0, inf): radius\nseeds: list[int] = [0]  # in [0, inf): seeds"
+
+
+def begin(*cells: str, notebook: str = "small"):
+    """Execute cells as a kernel does and begin a run; return it and the namespace."""
+    namespace: dict = {"In": ["", *cells, "begin"]}
+    for cell in cells:
+        exec(cell, namespace)
+    return chapter.begin(namespace, notebook=notebook), namespace
+
+
+def results(run) -> dict:
+    """Return results.json of a run."""
+    return json.loads((run.folder / "results.json").read_text("utf-8"))
+
+
+def test_values_are_coerced_in_place(checkout):
+    run, namespace = begin(CELL, '# Parameters\neps = "8/255"\nseeds = "0,1"\n')
+    assert namespace["eps"] == 8 / 255 and namespace["seeds"] == [0, 1]
+    assert run.parameters == {"eps": 8 / 255, "seeds": [0, 1]}
+
+
+def test_an_injected_typo_is_refused_with_the_nearest_name(checkout):
+    with pytest.raises(ParameterError, match="small has no parameter 'seed'; did you mean 'seeds'"):
+        begin(CELL, "# Parameters\nseed = 1\n")
+    assert not (checkout.root / "runs").exists()
+
+
+def test_other_names_are_the_chapters_own_affair(checkout):
+    begin(CELL, "# Parameters of the figure\nwidth = 1\n", "import math\nother = 2")
+
+
+@pytest.mark.parametrize("line", ["eps = -1", "eps = 'abc'", "eps = True", "seeds = [0, -1]", "seeds = 1.5"])
+def test_bad_values_are_refused(checkout, line):
+    with pytest.raises(ParameterError):
+        begin(CELL, f"# Parameters\n{line}\n")
+
+
+def test_a_repaired_live_notebook_goes_on(checkout):
+    _, namespace = begin(CELL, "# Parameters\nsede = 1\n", "# Parameters\nseeds = [3]\n")
+    assert namespace["seeds"] == [3]
+
+
+def test_an_edited_parameters_cell_counts_from_then_on(checkout):
+    later = CELL.replace("(0, inf)", "(0, 9]").replace("0.5", "7.0")
+    run, namespace = begin(CELL, "other: int = 3", later)
+    assert namespace["eps"] == 7.0 and "other" not in run.parameters
+    with pytest.raises(ParameterError, match=r"must be in \(0, 9\]"):
+        begin(CELL, later, "eps = 10")
+
+
+def test_begin_twice_is_harmless(checkout):
+    run, namespace = begin(CELL)
+    run.record("T1", "accuracy", 0.5)
+    assert chapter.begin(namespace, notebook="small").parameters == run.parameters
+
+
+def test_without_a_parameters_cell_begin_says_what_to_do(checkout):
+    with pytest.raises(ParameterError, match="run the cells from the top"):
+        begin("x = 3")
+
+
+def test_the_message_stands_alone_in_a_kernel():
+    assert ParameterError("eps = -1: no")._render_traceback_() == ["ParameterError: eps = -1: no"]
+
+
+def test_folder(checkout, monkeypatch, tmp_path):
+    run, _ = begin(CELL)
+    assert run.folder == checkout.root / "runs" / "live" / "small"
+    monkeypatch.setenv("COMPANION_NOTEBOOK", "named")
+    assert begin(CELL)[0].folder.name == "named"
+    monkeypatch.setenv("COMPANION_RUN_DIR", str(tmp_path / "given"))
+    assert begin(CELL)[0].folder == tmp_path / "given"
+
+
+def test_results_are_tidy_plain_json(checkout):
+    run, _ = begin(CELL)
+    assert results(run)["rows"] == []
+    run.record("T1", "accuracy", np.float32(0.5), sd=np.float64(0.25), n=np.int64(3), model="net", eps=0.5)
+    run.record("T1", "gap", float("nan"), sd=math.inf, attack="pgd")
+    run.record("T1", "holds", True)
+    wanted = [
+        {
+            "experiment": "T1",
+            "quantity": "accuracy",
+            "value": 0.5,
+            "sd": 0.25,
+            "n": 3,
+            "model": "net",
+            "eps": 0.5,
+        },
+        {"experiment": "T1", "quantity": "gap", "value": None, "sd": None, "attack": "pgd"},
+        {"experiment": "T1", "quantity": "holds", "value": 1},
+    ]
+    # The spread was given but is not finite: it stays in the row, as null.
+    assert results(run)["rows"] == wanted == run.rows
+
+
+def test_a_cell_executed_again_does_not_double_its_rows(checkout):
+    run, _ = begin(CELL)
+    run.record("T1", "accuracy", 0.1, model="a")
+    run.record("T1", "accuracy", 0.2, model="b")
+    run.record("T1", "accuracy", 0.3, model="a")
+    assert [(row["model"], row["value"]) for row in results(run)["rows"]] == [("a", 0.3), ("b", 0.2)]
+
+
+@pytest.mark.parametrize("value", ["0.5", [1], object()])
+def test_values_must_be_numbers(checkout, value):
+    run, _ = begin(CELL)
+    with pytest.raises(TypeError, match="is no number"):
+        run.record("T1", "accuracy", value)
+    assert results(run)["rows"] == []
+
+
+def test_device_and_status(checkout):
+    run, _ = begin(CELL)
+    run.set_device("cuda:0")
+    run.status("net 2/9\nepoch 3")
+    assert results(run)["device"] == "cuda:0"
+    assert (run.folder / "status").read_text("utf-8") == "net 2/9 epoch 3"
+
+
+def test_recorded_rows(checkout):
+    run, _ = begin(CELL)
+    assert run.recorded("small") == []
+    (checkout.root / "results").mkdir()
+    (checkout.root / "results" / "small.json").write_text('{"rows": [{"value": 1}], "run": {}}')
+    assert run.recorded() == run.recorded("small") == [{"value": 1}]
+    assert run.recorded("other") == []
+
+
+def test_provenance_strip(checkout, monkeypatch):
+    checkout.notebook("small", parameters=CELL + '\nnote: str = "plain"')
+    checkout.profile("quick", "small", "eps: 0.25\n")
+    monkeypatch.setenv("COMPANION_PROFILE", "quick")
+    run, _ = begin(CELL + '\nnote: str = "plain"', "# Parameters\neps = 0.25\nnote = '<b> & c'\n")
+    run.set_device("cpu")
+    strip = run.provenance_strip().data
+    assert 'class="cmp-strip"' in strip and "quick" in strip and "cpu" in strip and "MB" in strip
+    assert "eps=0.25" in strip and "seeds" not in strip  # only what differs from the notebook's defaults
+    assert "<b> & c" not in strip and "&lt;b&gt; &amp; c" in strip
+    # The command names what differs from the profile, so eps is not in it.
+    assert "companion run small --profile quick -p &#x27;note=&lt;b&gt; &amp; c&#x27;" in strip
+    assert str(checkout.root) not in strip
