@@ -67,6 +67,10 @@ def show(fig: Figure, *, alt: str, finding: str = "", width: str = "100%") -> Sh
     alt: what a reader who cannot see the figure should know. finding: the sentence the figure shows, set
     below it; may contain HTML. width: any CSS width; the figure never outgrows its column.
     """
+    for legend in [*fig.legends, *(axis.get_legend() for axis in fig.axes if axis.get_legend())]:
+        legend.set_frame_on(False)  # legends are made outside the style's context
+        for text in legend.get_texts():
+            text.set_color(_INK)
     with plt.rc_context(STYLE):
         buffer = io.StringIO()
         fig.savefig(buffer, format="svg")
@@ -134,6 +138,12 @@ def gallery(
     for axis, title in zip(axes[0], columns, strict=False):
         axis.set_title(title)
     return fig
+
+
+def one_of_each(labels: Tensor, count: int) -> list[int]:
+    """Positions of the first image of each of the first `count` classes: nothing hand-picked."""
+    values = labels.tolist()
+    return [values.index(label) for label in sorted(set(values))[:count]]
 
 
 def scale(picture: Tensor) -> float:

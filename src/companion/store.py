@@ -7,6 +7,7 @@ made again when damaged. The hash covers the code that trains, so a changed loss
 
 import hashlib
 import json
+import math
 import os
 import time
 import warnings
@@ -24,7 +25,7 @@ from torch import Tensor, nn
 from companion import data, saliency
 from companion.fingerprint import PACKAGE, fingerprint
 from companion.recipes import Recipe, Target, digest, needed
-from companion.training import build_model, call, quick_to_attack, train
+from companion.training import build_model, call, quick_to_attack, time_step, train
 
 TRAINING_CODE = (
     "guards",
@@ -132,14 +133,51 @@ def get_all(
     by one here. A net that finished stays, whatever happens to the others.
     """
     recipes = list(recipes)
-    missing = [r for r in dict.fromkeys(n for recipe in recipes for n in needed(recipe)) if not _present(r)]
-    jobs = torch.get_num_threads() if jobs is None else jobs
-    if jobs > 1 and device == "cpu" and len(missing) > 1:
-        _train_in_processes(missing, jobs, report)
+    left = missing(recipes)
+    workers = _workers(jobs, device, left)
+    if workers > 1:
+        _train_in_processes(left, workers, report)
     else:
-        for done, recipe in enumerate(missing):
-            get(recipe, device=device, report=report and _counted(report, done, len(missing)))
+        for done, recipe in enumerate(left):
+            get(recipe, device=device, report=report and _counted(report, done, len(left)))
     return [get(recipe, device=device, report=report) for recipe in recipes]
+
+
+def present(recipe: Recipe) -> bool:
+    """Whether the recipe's net is in the store, whole."""
+    return _verified(folder() / f"{key(recipe)}.safetensors") is not None
+
+
+def missing(recipes: Iterable[Recipe]) -> list[Recipe]:
+    """What has to be trained for these recipes: each net once, sources before their users."""
+    return [r for r in dict.fromkeys(n for recipe in recipes for n in needed(recipe)) if not present(r)]
+
+
+def estimate(recipes: Iterable[Recipe], *, device: str = "cpu", jobs: int | None = None) -> str:
+    """One line: how many nets are still to train, and about how long that takes here, from timed steps.
+
+    Each kind of training (model, loss and transform) is timed on two steps; target maps are not counted.
+    """
+    recipes = list(recipes)
+    left = missing(recipes)
+    if not left:
+        return f"All {len(set(recipes))} nets are in the store; nothing is trained."
+    seconds: dict[Any, float] = {}
+    total = 0.0
+    for recipe in left:
+        chosen = images(recipe.data, device)
+        kind = (recipe.model, recipe.loss.name, recipe.inputs, recipe.batch_size)
+        if kind not in seconds:
+            seconds[kind] = time_step(recipe, chosen)
+        total += seconds[kind] * recipe.epochs * math.ceil(len(chosen.x_train) / recipe.batch_size)
+    workers = _workers(jobs, device, left)
+    return f"{len(left)} nets to train, about {_duration(total / workers)} with {workers} at a time."
+
+
+def _workers(jobs: int | None, device: str, left: list[Recipe]) -> int:
+    if device != "cpu":
+        return 1
+    return max(1, min(torch.get_num_threads() if jobs is None else jobs, len(left)))
 
 
 def remember(recipe: Recipe, what: dict[str, Any], compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -155,10 +193,6 @@ def remember(recipe: Recipe, what: dict[str, Any], compute: Callable[[], dict[st
     result = compute()
     _write(path, json.dumps(result).encode(), {"what": what})
     return result
-
-
-def _present(recipe: Recipe) -> bool:
-    return _verified(folder() / f"{key(recipe)}.safetensors") is not None
 
 
 def _verified(path: Path) -> bytes | None:
@@ -191,11 +225,11 @@ def _write(path: Path, content: bytes, note: dict[str, Any]) -> None:
         aside.replace(target)
 
 
-def _train_in_processes(missing: list[Recipe], jobs: int, report: Report | None) -> None:
+def _train_in_processes(left: list[Recipe], jobs: int, report: Report | None) -> None:
     """Each recipe starts once its sources are there. The first failure is raised, after the rest ran."""
-    waiting, running, done = list(missing), {}, set()
+    waiting, running, done = list(left), {}, set()
     failure: BaseException | None = None
-    absent = set(missing)
+    absent = set(left)
     with ProcessPoolExecutor(
         jobs, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
     ) as pool:
@@ -207,7 +241,7 @@ def _train_in_processes(missing: list[Recipe], jobs: int, report: Report | None)
             if not running:  # what is left waits for a source that failed
                 break
             if report is not None:
-                report(f"trained {len(done)} of {len(missing)} nets, {min(jobs, len(running))} at a time")
+                report(f"trained {len(done)} of {len(left)} nets, {min(jobs, len(running))} at a time")
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 recipe = running.pop(future)
                 if future.exception() is not None:

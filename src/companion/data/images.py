@@ -138,8 +138,8 @@ def load(
     split_seed: also fixes the stratified split of digits (1,437 train, 360 test) and of an image folder
     without train/ and test/ (80 % train, 20 % test); the other sets come split.
     size: resize all images to size x size (bilinear with antialiasing).
-    hold_out: put this share of the training images in place of the test images (`Images.hold_out`), before
-    n_train and n_test choose.
+    hold_out: put this share of the n_train training images in place of the test images (`Images.hold_out`);
+    n_test then counts held-out images.
 
     A folder's images are decoded once and kept in ~/.cache/companion/folders until a file of it changes.
 
@@ -159,9 +159,12 @@ def load(
     else:
         images = _load_torchvision(name, data_root(root))
     # The subset is taken from the bytes as stored: only what is kept becomes float32 and reaches the device.
-    if hold_out is not None:
-        images = images.hold_out(hold_out, split_seed)
-    images = images.subset(n_train, n_test, split_seed).to(device)
+    if hold_out is None:
+        images = images.subset(n_train, n_test, split_seed)
+    else:
+        images = images.subset(n_train, seed=split_seed).hold_out(hold_out, split_seed)
+        images = images.subset(n_test=n_test, seed=split_seed)
+    images = images.to(device)
     return replace(
         images,
         x_train=_unit_range(images.x_train, name, size),

@@ -5,6 +5,6 @@ They run in the model's current mode: the papers differentiate with dropout and 
 
 from companion.losses.cross_entropy import cross_entropy
 from companion.losses.interpretation import interpretation
-from companion.losses.jacobian import jacobian
+from companion.losses.jacobian import jacobian, squared_jacobian_norm
 
-__all__ = ["cross_entropy", "interpretation", "jacobian"]
+__all__ = ["cross_entropy", "interpretation", "jacobian", "squared_jacobian_norm"]

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def squared_norm(
+def squared_jacobian_norm(
     logits: Tensor,
     x: Tensor,
     *,
@@ -69,7 +69,7 @@ def jacobian(
     """
     x = x.detach().requires_grad_()
     logits = model(x)
-    squared = squared_norm(
+    squared = squared_jacobian_norm(
         logits, x, projections=projections, factor_k=factor_k, create_graph=True, generator=generator
     )
     if penalty == "half_squared":
