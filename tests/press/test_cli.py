@@ -136,6 +136,11 @@ def test_a_mistake_does_not_wait_for_torch(small):
     assert done.stdout == "2 False False\n"
 
 
+def test_without_a_command_the_help_is_shown(small, capsys):
+    status, out, err = call(capsys)
+    assert (status, err) == (0, "") and "check-site" in out and out.count("\n") > 10
+
+
 def test_module_form(small):
     call = [sys.executable, "-m", "companion.press.cli", "run", "nothing"]
     done = subprocess.run(call, capture_output=True, text=True)

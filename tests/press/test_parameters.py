@@ -48,6 +48,8 @@ def one(line: str):
         ("x: list[float] = [0.0]", ["8/255", 1], [8 / 255, 1.0]),
         ("x: list[str] = []", 'a, b c,"d"', ["a", "b c", '"d"']),
         ("x: list[str] = []", '["a, b", c]', ["a, b", "c"]),
+        ("x: list[str] = []", "[no, 010, 1e3]", ["no", "010", "1e3"]),
+        ("x: list[int] = []", "[010]", [10]),
     ],
 )
 def test_coercion(line, value, wanted):

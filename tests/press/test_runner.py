@@ -201,6 +201,11 @@ def test_a_folder_with_a_file_missing_is_not_complete(complete, name):
     assert not up_to_date()
 
 
+def test_a_record_that_says_incomplete_is_believed(complete):
+    edit(complete.folder("small") / "run.json", '"complete": true', '"complete": false')
+    assert not up_to_date()
+
+
 @pytest.mark.parametrize("text", ['{"complete": fal', "[]", "null"])
 def test_a_damaged_record_is_not_complete(complete, text):
     (complete.folder("small") / "run.json").write_text(text)

@@ -137,8 +137,9 @@ def fetch(dataset: str) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit; every mistake of the user becomes one line on stderr and status 2."""
+    words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
-        status = cli.main(arguments, prog_name="companion", standalone_mode=False) or 0
+        status = cli.main(words, prog_name="companion", standalone_mode=False) or 0
     except (UserError, click.ClickException) as error:
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)
         click.echo(f"companion: {' '.join(message.split())}", err=True)
