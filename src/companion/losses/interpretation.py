@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
+@torch.enable_grad()  # the input gradient is part of the value, wanted under no_grad too
 def interpretation(
     model: nn.Module,
     x: Tensor,

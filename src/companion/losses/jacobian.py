@@ -44,6 +44,7 @@ def _root(squared: Tensor) -> Tensor:
     return squared.clamp_min(torch.finfo(squared.dtype).tiny).sqrt()
 
 
+@torch.enable_grad()  # the input gradient is part of the value, wanted under no_grad too
 def jacobian(
     model: nn.Module,
     x: Tensor,

@@ -1,0 +1,272 @@
+"""Training and the store: exactness under interruption, damage, reuse."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from companion import data, saliency, store, training
+from companion.recipes import Recipe, Target, digest, needed, part
+
+PLAIN = Recipe(part("digits", n_train=150), part("digits_cnn"), epochs=3)
+ATTACK = part("adversarial", norm="l2", eps=0.3, steps=2, protocol="ir_paper")
+ROBUST = dataclasses.replace(PLAIN, inputs=ATTACK)
+IR = dataclasses.replace(
+    PLAIN,
+    loss=part("interpretation", lambda_d=1.0, lambda_m=0.05),
+    target=Target(ROBUST, part("smoothgrad", samples=2, sigma=0.1), permute=0.5),
+)
+JACOBIAN = dataclasses.replace(PLAIN, loss=part("jacobian", lambda_j=0.1))
+
+
+@pytest.fixture(autouse=True)
+def fresh_store(tmp_path, monkeypatch):
+    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
+    store.images.cache_clear()
+
+
+def weights(net):
+    return torch.cat([p.detach().flatten() for p in net.parameters()])
+
+
+class TestTraining:
+    def test_it_learns(self):
+        faster = part("SGD", lr=0.05, momentum=0.9)
+        net = store.get(dataclasses.replace(PLAIN, data=part("digits"), epochs=8, optimiser=faster))
+        images = data.load("digits")
+        assert (net(images.x_test).argmax(1) == images.y_test).float().mean() > 0.9
+
+    @pytest.mark.parametrize("recipe", [PLAIN, ROBUST, JACOBIAN], ids=["plain", "robust", "jacobian"])
+    def test_same_recipe_same_weights_and_global_random_state_untouched(self, recipe):
+        images = data.load("digits", n_train=150)
+        state = torch.get_rng_state()
+        first, _ = training.train(recipe, images)
+        assert torch.equal(state, torch.get_rng_state())
+        torch.rand(5)
+        second, _ = training.train(recipe, images)
+        assert torch.equal(weights(first), weights(second))
+        other, _ = training.train(dataclasses.replace(recipe, seed=1), images)
+        assert not torch.equal(weights(first), weights(other))
+
+    @pytest.mark.parametrize("recipe", [PLAIN, ROBUST, JACOBIAN], ids=["plain", "robust", "jacobian"])
+    def test_a_training_resumed_from_its_checkpoint_ends_with_the_same_weights(self, recipe, tmp_path):
+        images = data.load("digits", n_train=150)
+        whole, history = training.train(recipe, images)
+
+        class Stop(Exception):
+            pass
+
+        def stop_at_two_thirds(share):
+            if share > 0.5:
+                raise Stop
+
+        path = tmp_path / "part"
+        with pytest.raises(Stop):
+            training.train(recipe, images, checkpoint=path, checkpoint_every=0, progress=stop_at_two_thirds)
+        seen = []
+        resumed, again = training.train(recipe, images, checkpoint=path, progress=seen.append)
+        assert seen[0] > 0.5  # it went on, it did not start again
+        assert torch.equal(weights(whole), weights(resumed))
+        assert [h["loss"] for h in history] == [h["loss"] for h in again]
+
+    def test_a_damaged_checkpoint_is_said_and_ignored(self, tmp_path):
+        images = data.load("digits", n_train=150)
+        path = tmp_path / "part"
+        path.write_bytes(b"half a file")
+        with pytest.warns(UserWarning, match="damaged"):
+            net, _ = training.train(PLAIN, images, checkpoint=path)
+        assert torch.equal(weights(net), weights(training.train(PLAIN, images)[0]))
+
+    def test_divergence_is_an_error_that_says_what_to_do(self):
+        wild = dataclasses.replace(PLAIN, optimiser=part("SGD", lr=1e9))
+        with pytest.raises(training.Diverged, match="lower the learning rate"):
+            training.train(wild, data.load("digits", n_train=150))
+
+    def test_cosine_schedule(self, monkeypatch):
+        rates = []
+        original = torch.optim.SGD.step
+
+        def step(self, *args, **kwargs):
+            rates.append(self.param_groups[0]["lr"])
+            return original(self, *args, **kwargs)
+
+        monkeypatch.setattr(torch.optim.SGD, "step", step)
+        training.train(dataclasses.replace(PLAIN, epochs=4, batch_size=150), data.load("digits", n_train=150))
+        assert rates == pytest.approx([0.01, 0.01 * 0.8535534, 0.005, 0.01 * 0.1464466])
+
+    def test_best_test_keeps_the_best_epoch_of_the_second_half_and_last_does_not_look(self):
+        images = data.load("digits", n_train=150)
+        net, history = training.train(dataclasses.replace(PLAIN, epochs=6, select="best_test"), images)
+        found = (net(images.x_test).argmax(1) == images.y_test).float().mean().item()
+        assert found == pytest.approx(max(h["test_accuracy"] for h in history[3:]))
+        assert "test_accuracy" not in training.train(PLAIN, images)[1][0]
+
+    def test_augmentation_moves_image_and_target_together(self, monkeypatch):
+        images = data.load("digits", n_train=60)
+        seen = []
+        from companion import losses
+
+        def spy(model, x, y, target):
+            seen.append((x.detach().clone(), target.detach().clone()))
+            return losses.cross_entropy(model, x, y)
+
+        monkeypatch.setattr(losses, "spy", spy, raising=False)
+        target = Target(PLAIN, part("input_gradient"), phi=None)
+        recipe = dataclasses.replace(PLAIN, loss=part("spy"), target=target, augment=True, epochs=1)
+        training.train(recipe, images, target=images.x_train.clone())
+        assert all(torch.equal(x, t) for x, t in seen)
+        assert not torch.equal(torch.cat([x for x, _ in seen]).sort(0).values, images.x_train.sort(0).values)
+
+    def test_targets_are_thresholded_in_training(self, monkeypatch):
+        from companion import losses
+
+        seen = []
+
+        def spy(model, x, y, target):
+            seen.append(target)
+            return losses.cross_entropy(model, x, y)
+
+        monkeypatch.setattr(losses, "spy", spy, raising=False)
+        images = data.load("digits", n_train=50)
+        recipe = dataclasses.replace(
+            PLAIN, loss=part("spy"), target=Target(PLAIN, part("input_gradient"), phi=1.0), epochs=1
+        )
+        maps = torch.randn(images.x_train.shape)
+        training.train(recipe, images, target=maps)
+        expected = saliency.threshold(maps, 1.0)
+        order = torch.randperm(50, generator=torch.Generator().manual_seed(0))
+        assert torch.equal(seen[0], expected[order])
+
+
+class TestStore:
+    def test_a_net_is_trained_once(self, monkeypatch):
+        first = store.get(IR)
+        monkeypatch.setattr(store, "train", None)  # a second training would fail
+        assert torch.equal(weights(store.get(IR)), weights(first))
+        assert len(store.history(IR)) == 3
+
+    def test_every_field_of_a_recipe_changes_its_key(self):
+        changed = [
+            dataclasses.replace(PLAIN, **{name: value})
+            for name, value in {
+                "data": part("digits", n_train=151),
+                "model": part("digits_cnn", dropout=0.1),
+                "loss": part("jacobian", lambda_j=1.0),
+                "inputs": ATTACK,
+                "target": IR.target,
+                "optimiser": part("SGD", lr=0.02),
+                "schedule": "constant",
+                "augment": True,
+                "epochs": 4,
+                "batch_size": 51,
+                "select": "best_test",
+                "seed": 1,
+            }.items()
+        ]
+        assert {f.name for f in dataclasses.fields(Recipe)} == {
+            *("data", "model", "loss", "inputs", "target", "optimiser", "schedule"),
+            *("augment", "epochs", "batch_size", "select", "seed"),
+        }
+        assert len({store.key(r) for r in [PLAIN, *changed]}) == len(changed) + 1
+
+    def test_keys_do_not_depend_on_the_order_or_kind_of_settings(self):
+        assert part("a", x=1, y=[2, 3]) == part("a", y=(2, 3), x=1)
+        assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+
+    @pytest.mark.parametrize("damage", [lambda b: b[:-20], lambda b: b[:-1] + bytes([b[-1] ^ 1])])
+    def test_truncated_or_altered_weights_are_noticed_said_and_rebuilt(self, damage):
+        good = weights(store.get(PLAIN))
+        path = store.folder() / f"{store.key(PLAIN)}.safetensors"
+        path.write_bytes(damage(path.read_bytes()))
+        with pytest.warns(UserWarning, match="checksum"):
+            rebuilt = store.get(PLAIN)
+        assert torch.equal(weights(rebuilt), good)
+        assert torch.equal(weights(store.get(PLAIN)), good)
+
+    def test_a_damaged_note_is_rebuilt(self):
+        store.get(PLAIN)
+        (store.folder() / f"{store.key(PLAIN)}.json").write_text("{")
+        with pytest.warns(UserWarning, match="damaged"):
+            store.get(PLAIN)
+        assert store.present(PLAIN)
+
+    def test_weights_without_a_note_do_not_count(self):
+        store.get(PLAIN)
+        (store.folder() / f"{store.key(PLAIN)}.json").unlink()
+        assert not store.present(PLAIN)
+
+    def test_processes_give_the_same_nets_sources_first(self):
+        sequential = store.get_all([IR, PLAIN], jobs=1)
+        os.environ["COMPANION_STORE"] += "-2"
+        seen = []
+        parallel = store.get_all([IR, PLAIN], jobs=2, report=seen.append)
+        assert all(torch.equal(weights(a), weights(b)) for a, b in zip(sequential, parallel, strict=True))
+        assert any("of 3 nets" in text for text in seen)
+
+    def test_a_failure_in_a_process_is_raised_and_the_rest_is_kept(self):
+        wild = dataclasses.replace(PLAIN, optimiser=part("SGD", lr=1e9))
+        with pytest.raises(training.Diverged):
+            store.get_all([wild, ROBUST], jobs=2)
+        assert store.present(ROBUST) and not store.present(wild)
+
+    def test_maps_are_made_once_and_shuffled_afterwards(self, monkeypatch):
+        shuffled = store.maps(IR.target, IR)
+        plain = store.maps(dataclasses.replace(IR.target, permute=0.0), IR)
+        assert torch.equal(plain.flatten(1).sort(1).values, shuffled.flatten(1).sort(1).values)
+        assert not torch.equal(plain, shuffled)
+        monkeypatch.setattr(store, "call", None)
+        assert torch.equal(store.maps(IR.target, IR), shuffled)
+
+    def test_a_measurement_is_remembered_by_net_and_settings(self):
+        calls = []
+
+        def compute():
+            calls.append(1)
+            return {"value": len(calls)}
+
+        assert store.remember(PLAIN, {"eps": 1}, compute) == {"value": 1}
+        assert store.remember(PLAIN, {"eps": 1}, compute) == {"value": 1}
+        assert store.remember(PLAIN, {"eps": 2}, compute) == {"value": 2}
+        assert store.remember(IR, {"eps": 1}, compute) == {"value": 3}
+
+    def test_missing_lists_each_net_once_with_its_sources_before_it(self):
+        left = store.missing([IR, IR, ROBUST])
+        assert left == [ROBUST, IR] == needed(IR)
+        store.get(ROBUST)
+        assert store.missing([IR]) == [IR]
+        assert "1 nets to train" in store.estimate([IR])
+        store.get(IR)
+        assert "nothing is trained" in store.estimate([IR])
+
+
+KILLED = """
+import sys
+from companion import store, training
+from tests.science.test_training import LONG
+training.train.__kwdefaults__["checkpoint_every"] = 0.0
+store.get(LONG, report=lambda text: print(text, flush=True))
+"""
+LONG = dataclasses.replace(PLAIN, data=part("digits"), epochs=40)
+
+
+def test_kill_9_in_the_middle_then_the_same_command_goes_on_to_the_same_weights():
+    command = [sys.executable, "-c", KILLED]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if "20%" in line:
+                process.send_signal(signal.SIGKILL)
+                break
+    assert not store.present(LONG)
+    again = subprocess.run(command, capture_output=True, text=True, check=True)
+    first_share = int(again.stdout.split("%")[0].split()[-1])
+    assert first_share > 10  # of 40 epochs, it did not start at the first
+    undisturbed, _ = training.train(LONG, data.load("digits"))
+    assert torch.equal(weights(store.get(LONG)), weights(undisturbed))
+    assert not list(store.folder().glob("*.partial"))
+    note = json.loads((store.folder() / f"{store.key(LONG)}.json").read_text())
+    assert len(note["history"]) == 40
