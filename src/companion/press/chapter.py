@@ -107,7 +107,7 @@ class Run:
             ("device", self._device or "not said"),
             ("python", versions["python"] or ""),
             ("torch", versions["torch"] or "not installed"),
-            ("started", self._started.replace("+00:00", " UTC").replace("T", " ")),
+            ("started", self._started.replace("T", " ").replace("+00:00", " UTC")),
             ("ran for", f"{time.monotonic() - self._clock:.0f} s"),
         ]
         memory = provenance.peak_memory_mb()

@@ -1,6 +1,5 @@
 """Where a result comes from: the hash that decides whether to run again, commit, versions, machine."""
 
-import ast
 import hashlib
 import json
 import os
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from companion import __version__
+from companion.fingerprint import code_hash
 
 _RECORDED = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "matplotlib", "papermill", "ipykernel")
 
@@ -25,32 +25,8 @@ def digest(value: Any) -> str:
 
 def source_hash(folder: Path) -> str:
     """Return a hash of all Python files under `folder` that comments and docstrings do not change."""
-    return digest(
-        [[path.relative_to(folder).as_posix(), _code_of(path)] for path in sorted(folder.rglob("*.py"))]
-    )
-
-
-def _code_of(path: Path) -> str:
-    """Return the syntax tree of a file without its docstrings; the text itself while it does not parse."""
-    text = path.read_text("utf-8")
-    try:
-        tree = ast.parse(text)
-    except SyntaxError:
-        return text
-    for node in ast.walk(tree):
-        if isinstance(
-            node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-        ) and _has_docstring(node):
-            del node.body[0]
-    return ast.dump(tree)
-
-
-def _has_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    first = node.body[0] if node.body else None
-    return (
-        isinstance(first, ast.Expr)
-        and isinstance(first.value, ast.Constant)
-        and isinstance(first.value.value, str)
+    return code_hash(
+        {path.relative_to(folder).as_posix(): path.read_text("utf-8") for path in folder.rglob("*.py")}
     )
 
 
