@@ -117,8 +117,19 @@ def plan(
 
 
 def _data(values: Mapping[str, Any]) -> str:
-    """Return the identity of the data set a run reads, once it is certain that it is there."""
-    dataset = values.get("dataset", "digits")
+    """Return the identity of the data sets a run reads, once it is certain that they are there.
+
+    They are the parameter `dataset`, and `X_dataset` of every part X that the parameter `X` switches on.
+    """
+    names = [
+        str(value)
+        for key, value in values.items()
+        if key == "dataset" or (key.endswith("_dataset") and values.get(key.removesuffix("_dataset"), True))
+    ]
+    return " ".join(map(_identity, names))
+
+
+def _identity(dataset: str) -> str:
     if dataset == "digits":  # ships with scikit-learn: always there, always the same
         return dataset
     from companion import data

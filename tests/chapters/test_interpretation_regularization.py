@@ -1,0 +1,138 @@
+"""The chapter as its user meets it: refusals within seconds, and one whole run in profile smoke."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NAME = "interpretation_regularization"
+
+
+def companion(*arguments, env=None):
+    command = [sys.executable, "-m", "companion.press.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["-p", "lambda_dd=3"], "lambda_d"),
+        (["-p", "eps=abc"], "abc"),
+        (["-p", "eps=-1"], "-1"),
+        (["--profile", "quik"], "quick"),
+        (["-p", "dataset=mnits"], "mnist"),
+        (["-p", "dataset=folder:/no/such/folder"], "/no/such/folder"),
+        (["-p", "cifar=true", "-p", "cifar_dataset=folder:/no/such/folder"], "/no/such/folder"),
+    ],
+)
+def test_a_slip_is_one_line_exit_2_and_nothing_runs(arguments, words):
+    began = time.monotonic()
+    done = companion("run", NAME, *arguments)
+    assert done.returncode == 2
+    assert words in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    assert not done.stdout.strip()
+    if "lambda_dd=3" in arguments:
+        assert time.monotonic() - began < 5
+
+
+def test_a_notebook_that_does_not_exist():
+    done = companion("run", "interpretation_regularisation")
+    assert done.returncode == 2 and NAME in done.stderr
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """A run of its own in a copy of the checkout's sources, with an empty store."""
+    import os
+
+    root = tmp_path_factory.mktemp("checkout")
+    for name in ("pyproject.toml", "notebooks"):
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, root / name)
+    env = {**os.environ, "COMPANION_ROOT": str(root), "COMPANION_STORE": str(root / "store")}
+    # Fractions come as text; eps=8/255 must arrive as a number
+    done = companion("run", NAME, "--profile", "smoke", "-p", "eps=120/255", env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder,) = [f for f in (root / "runs" / "smoke").iterdir() if f.name.startswith(NAME)]
+    return folder, env
+
+
+@pytest.mark.slow
+class TestSmoke:
+    def test_every_experiment_leaves_rows(self, smoke):
+        rows = json.loads((smoke[0] / "results.json").read_text())["rows"]
+        found = {row["experiment"] for row in rows}
+        assert found >= {"IR-T1", "IR-F3", "IR-F4", "IR-G", "IR-ID", "IR-E5", "claims"}
+        robust = [r for r in rows if r["experiment"] == "IR-T1" and r["quantity"] == "robust_accuracy"]
+        assert {(r["protocol"], r["statistic"]) for r in robust} == {
+            ("ir_paper", "mean"), ("ir_paper", "worst"), ("strong", "worst"),
+        }  # fmt: skip
+        assert len({r["model"] for r in robust}) == 9 and len({r["attack"] for r in robust}) == 5
+        assert all(r["n"] == 2 and 0 <= r["value"] <= 100 for r in robust)
+
+    def test_the_worst_case_is_never_above_the_mean_nor_the_clean_accuracy_below(self, smoke):
+        rows = json.loads((smoke[0] / "results.json").read_text())["rows"]
+        value = {
+            (r["model"], r.get("attack"), r.get("protocol"), r.get("statistic")): r["value"]
+            for r in rows
+            if r["experiment"] == "IR-T1"
+        }
+        for (model, attack, protocol, statistic), v in value.items():
+            if statistic == "worst":
+                assert v <= value[model, None, None, None] + 1e-6
+                if protocol == "ir_paper":
+                    assert v <= value[model, attack, "ir_paper", "mean"] + 1e-6
+
+    def test_the_identities_hold(self, smoke):
+        rows = {
+            r["quantity"]: r
+            for r in json.loads((smoke[0] / "results.json").read_text())["rows"]
+            if r["experiment"] == "IR-ID"
+        }
+        for name, row in rows.items():
+            tolerance = 0.03 * row["expected"] if "eq. 14" in name else 1e-8
+            assert row["value"] == pytest.approx(row["expected"], abs=tolerance), name
+
+    def test_parameters_arrive_as_numbers_and_the_cifar_table_says_not_run(self, smoke):
+        notebook = nbformat.read(smoke[0] / "executed.ipynb", as_version=4)
+        text = json.dumps(notebook)
+        assert json.loads((smoke[0] / "run.json").read_text())["parameters"]["eps"] == pytest.approx(
+            120 / 255
+        )
+        assert "Not run in this profile" in text
+
+    def test_the_same_command_again_has_nothing_to_do(self, smoke):
+        folder, env = smoke
+        before = (folder / "executed.ipynb").stat().st_mtime_ns
+        done = companion("run", NAME, "--profile", "smoke", "-p", "eps=120/255", env=env)
+        assert "up to date" in done.stdout
+        assert (folder / "executed.ipynb").stat().st_mtime_ns == before
+
+    def test_a_changed_attack_radius_trains_nothing_again(self, smoke):
+        folder, env = smoke
+        store = Path(env["COMPANION_STORE"])
+        nets = set(store.glob("*.safetensors"))
+        done = companion(
+            "run", NAME, "--profile", "smoke", "-p", "eps=120/255", "-p", "eps_linf=0.05,0.3", env=env
+        )
+        assert done.returncode == 0, done.stderr
+        assert set(store.glob("*.safetensors")) == nets
+
+
+@pytest.mark.slow
+def test_plain_papermill_with_a_typo_fails_in_its_first_cell(tmp_path):
+    out = tmp_path / "out.ipynb"
+    command = [sys.executable, "-m", "papermill", str(ROOT / f"notebooks/{NAME}.ipynb"), str(out)]
+    command += ["-f", str(ROOT / f"notebooks/profiles/smoke/{NAME}.yaml"), "-p", "lambda_dd", "3"]
+    done = subprocess.run([*command, "--no-progress-bar"], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode != 0
+    assert "lambda_dd" in done.stderr and "lambda_d" in done.stderr
+    cells = [c for c in nbformat.read(out, as_version=4).cells if c.cell_type == "code"]
+    ran = [c for c in cells if c.get("execution_count")]
+    assert len(ran) <= 4  # parameters, injected parameters, the check (and papermill's error note)

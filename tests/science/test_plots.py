@@ -1,0 +1,70 @@
+import re
+
+import pytest
+import torch
+
+from companion import data, models, plots
+from companion.playground import panel, playground
+
+
+def test_a_shown_figure_takes_the_pages_ink_and_carries_its_alt_text():
+    fig, axes = plots.subplots(size=(3, 2))
+    axes[0, 0].plot([0, 1], [0, 1], label="a")
+    axes[0, 0].legend()
+    axes[0, 0].set_title("T")
+    html = plots.show(fig, alt='says "so" & more', finding="It rises.").html
+    assert "#010203" not in html and "currentColor" in html
+    assert 'aria-label="says &quot;so&quot; &amp; more"' in html and "It rises." in html
+    head = html[html.index("<svg") : html.index(">", html.index("<svg"))]
+    assert not re.search(r' (width|height)="', head) and "viewBox" in head
+    assert "#000000" not in html  # nothing that would be black on black
+
+
+def test_signed_maps_have_zero_in_the_middle():
+    fig = plots.gallery([("g", [torch.tensor([[[0.5, -2.0], [0.0, 1.0]]])])])
+    image = fig.axes[0].images[0]
+    assert image.get_clim() == (-2.0, 2.0) and image.get_cmap().name == plots.SIGNED
+
+
+def test_a_map_of_zeros_has_a_scale():
+    assert plots.scale(torch.zeros(1, 2, 2)) == 1.0
+
+
+def test_one_of_each_takes_the_first_of_each_class():
+    assert plots.one_of_each(torch.tensor([3, 3, 1, 0, 1]), 2) == [3, 2]
+
+
+def test_interval_is_students():
+    mean, half = plots.interval([1.0, 2.0, 3.0])
+    assert (mean, half) == (2.0, pytest.approx(4.302653 / 3**0.5, rel=1e-5))
+    assert plots.interval([4.0]) == (4.0, 0.0)
+
+
+class TestPlayground:
+    @pytest.fixture
+    def set_up(self):
+        torch.manual_seed(0)
+        return {"one": models.digits_cnn().eval(), "two": models.digits_cnn().eval()}, data.load("digits")
+
+    def test_moving_a_control_redraws_the_picture(self, set_up):
+        box = playground(*set_up, eps=0.5)
+        seen = {box.picture.value}
+        for name, value in (("index", 7), ("net", "two"), ("norm", "linf"), ("eps", 0.1)):
+            box.controls[name].value = value
+            seen.add(box.picture.value)
+        assert len(seen) == 5
+        assert "linf ≤ 0.1" in box.picture.value and "two" in box.picture.value
+
+    def test_the_same_choice_shows_the_same_picture(self, set_up):
+        nets, images = set_up
+        titles = [
+            [axis.get_title() for axis in panel(nets["one"], images, 3, norm="l2", eps=1.0).axes]
+            for _ in "ab"
+        ]
+        assert titles[0] == titles[1]
+        assert f"label {images.classes[int(images.y_test[3])]}" in titles[0][0]
+
+    def test_an_image_that_is_not_there_is_named(self, set_up):
+        nets, images = set_up
+        with pytest.raises(ValueError, match="index=400"):
+            panel(nets["one"], images, 400, norm="l2", eps=1.0)
