@@ -46,10 +46,11 @@ def test_summary_counts_in_a_fixed_order():
 
 
 def test_a_number_stands_above_the_papers_and_the_recorded_one():
-    cell = tables.number(51.25, sd=1.04, paper=78.41, recorded=50.0, best=True)
+    cell = tables.number(51.25, sd=1.04, below={"paper": 78.41, "recorded": 50.0, "none": None}, best=True)
     assert cell.startswith('<td class="num best">51.2')
-    assert "± 1.0" in cell and "paper 78.4" in cell and "recorded 50.0" in cell
-    assert "not run" in tables.number(None, paper=3.0) and "paper 3.0" in tables.number(None, paper=3.0)
+    assert "± 1.0" in cell and "paper 78.4" in cell and "recorded 50.0" in cell and "none" not in cell
+    empty = tables.number(None, below={"paper": 3.0})
+    assert "not run" in empty and "paper 3.0" in empty
     assert "±" not in tables.number(1.0)
 
 

@@ -68,8 +68,15 @@ class Run:
 
     def recorded(self, notebook: str | None = None) -> list[dict[str, Any]]:
         """Return the rows of the run recorded as results/NOTEBOOK.json; none if there is no such file."""
+        return self._record(notebook).get("rows", [])
+
+    def recorded_run(self, notebook: str | None = None) -> dict[str, Any]:
+        """Return what run.json said of the recorded run: parameters, date, device, commit; empty if none."""
+        return self._record(notebook).get("run", {})
+
+    def _record(self, notebook: str | None) -> dict[str, Any]:
         path = _root() / "results" / f"{notebook or self.notebook}.json"
-        return json.loads(path.read_text("utf-8"))["rows"] if path.is_file() else []
+        return json.loads(path.read_text("utf-8")) if path.is_file() else {}
 
     def set_device(self, device: Any) -> None:
         """Note what the run computes on, such as `cpu` or the name of the GPU."""

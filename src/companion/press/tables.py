@@ -1,7 +1,8 @@
 """Tables a chapter prints: this run's number, with the paper's and the recorded run's below it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
+from types import MappingProxyType
 
 
 class Table:
@@ -39,21 +40,20 @@ def number(
     value: float | None,
     *,
     sd: float | None = None,
-    paper: float | None = None,
-    recorded: float | None = None,
+    below: Mapping[str, float | None] = MappingProxyType({}),
     best: bool = False,
     digits: int = 1,
 ) -> str:
-    """A numeric cell: value and spread; below, in small, the paper's and the recorded run's value."""
-    below = "".join(
-        f'<span class="paper">{name} {other:.{digits}f}</span>'
-        for name, other in (("paper", paper), ("recorded", recorded))
+    """A numeric cell: value and spread; in small below it what it stands beside (None: left out)."""
+    lines = "".join(
+        f'<span class="paper">{escape(name)} {other:.{digits}f}</span>'
+        for name, other in below.items()
         if other is not None
     )
     if value is None:
-        return f'<td class="num na">not run{below}</td>'
+        return f'<td class="num na">not run{lines}</td>'
     spread = "" if sd is None else f' <span class="sd">± {sd:.{digits}f}</span>'
-    return f'<td class="num{" best" if best else ""}">{value:.{digits}f}{spread}{below}</td>'
+    return f'<td class="num{" best" if best else ""}">{value:.{digits}f}{spread}{lines}</td>'
 
 
 def text(html: str) -> str:
