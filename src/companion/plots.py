@@ -4,12 +4,14 @@ import io
 import re
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from torch import Tensor
 
 #: One colour per training method in every chapter (Okabe-Ito, safe for colour-blind readers).
@@ -87,6 +89,16 @@ def show(fig: Figure, *, alt: str, finding: str = "", width: str = "100%") -> Sh
     svg = f'{head} role="img" aria-label="{escape(alt, quote=True)}" style="{style}">{body}'
     caption = f'<div class="cmp-finding"><p>{finding}</p></div>' if finding else ""
     return Shown(f'<figure class="cmp-figure" style="margin:0;overflow-x:auto">{svg}</figure>{caption}')
+
+
+def save(fig: Figure, stem: Path, *, dpi: int = 200) -> None:
+    """Write `stem`-light.png and `stem`-dark.png, transparent, with ink for a light and for a dark page."""
+    for theme, ink in (("light", "#24292f"), ("dark", "#ced6dd")):
+        for text in fig.findobj(Text):
+            text.set_color(ink)
+        fig.savefig(stem.with_name(f"{stem.name}-{theme}.png"), dpi=dpi, transparent=True)
+    for text in fig.findobj(Text):
+        text.set_color(_INK)
 
 
 def subplots(

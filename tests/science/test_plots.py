@@ -68,3 +68,15 @@ class TestPlayground:
         nets, images = set_up
         with pytest.raises(ValueError, match="index=400"):
             panel(nets["one"], images, 400, norm="l2", eps=1.0)
+
+
+def test_a_saved_picture_has_light_and_dark_ink_on_nothing(tmp_path):
+    from matplotlib.image import imread
+
+    fig, axes = plots.subplots(size=(2, 1))
+    axes[0, 0].set_title("words")
+    plots.save(fig, tmp_path / "p", dpi=60)
+    light, dark = (imread(tmp_path / f"p-{theme}.png") for theme in ("light", "dark"))
+    assert light[0, 0, 3] == 0 and light.shape == dark.shape
+    ink = [picture[..., :3][picture[..., 3] > 0.9].mean() for picture in (light, dark)]
+    assert ink[0] < ink[1]
