@@ -132,20 +132,20 @@ def gallery(
     rows: Sequence[tuple[str, Sequence[Tensor]]],
     *,
     columns: Sequence[str] = (),
-    signed: bool = True,
-    first_is_image: bool = False,
+    pixels: str | None = None,
     cell: float = 0.95,
 ) -> Figure:
     """A table of maps: one row per label, each map signed, on its own symmetric scale (its largest |value|).
 
-    rows: (label, pictures (C, H, W)). first_is_image: the first row shows pixels in [0, 1], not maps.
+    rows: (label, pictures (C, H, W)). pixels: "first row" or "first column" for pictures that are images in
+    [0, 1], not maps.
     """
     count = len(rows[0][1])
     fig, axes = subplots(len(rows), count, size=(cell * count + 1.7, cell * len(rows) + 0.3 * bool(columns)))
     for i, (label, pictures) in enumerate(rows):
         for j, picture in enumerate(pictures):
-            as_map = signed and not (first_is_image and i == 0)
-            draw_map(axes[i, j], picture, limit=scale(picture) if as_map else None)
+            image = (pixels == "first row" and i == 0) or (pixels == "first column" and j == 0)
+            draw_map(axes[i, j], picture, limit=None if image else scale(picture))
         axes[i, 0].set_ylabel(label, rotation=0, ha="right", va="center", labelpad=6)
     for axis, title in zip(axes[0], columns, strict=False):
         axis.set_title(title)

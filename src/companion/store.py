@@ -55,7 +55,13 @@ def folder() -> Path:
 
 def key(recipe: Recipe) -> str:
     """The name of a recipe's files: a hash of the recipe, the training code and the data's identity."""
-    return digest([recipe.as_dict(), fingerprint(*TRAINING_CODE), data.identity(recipe.data.name)])
+    return digest([recipe.as_dict(), fingerprint(*TRAINING_CODE), _identity(recipe.data.name)])
+
+
+@lru_cache
+def _identity(name: str) -> str:
+    """data.identity, asked once a process: for a folder it looks at every file."""
+    return data.identity(name)
 
 
 @lru_cache(maxsize=2)
