@@ -73,7 +73,7 @@ class TestSmoke:
         assert {(r["protocol"], r["statistic"]) for r in robust} == {
             ("ir_paper", "mean"), ("ir_paper", "worst"), ("strong", "worst"),
         }  # fmt: skip
-        assert len({r["model"] for r in robust}) == 9 and len({r["attack"] for r in robust}) == 5
+        assert len({r["model"] for r in robust}) == 9 and len({r["attack"] for r in robust}) == 4
         assert all(r["n"] == 2 and 0 <= r["value"] <= 100 for r in robust)
 
     def test_the_worst_case_is_never_above_the_mean_nor_the_clean_accuracy_below(self, smoke):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from companion import guards
+from companion.attacks.norms import random_start
 from companion.attacks.pgd import IR_PAPER, pgd
 
 
@@ -54,23 +55,30 @@ def evaluate(
         raise ValueError(f'protocol={protocol!r}; expected "strong" or "ir_paper"')
     if restarts < 1:
         raise ValueError(f"restarts={restarts}; expected at least 1")
-    settings = {"norm": norm, "eps": eps, "steps": steps, "step_size": step_size, "generator": generator}
+    guards.check_images(x, y, model)
+    guards.check_norm(norm, eps)
+    settings = {"norm": norm, "eps": eps, "steps": steps, "step_size": step_size}
     rows = []
     if protocol == "ir_paper":
+        paper = {k: v for k, v in IR_PAPER.items() if k != "start"}
         for _ in range(restarts):
+            # Drawn for all samples at once, so that no verdict depends on batch_size.
+            starts = x + random_start(x, norm, eps, IR_PAPER["start"], generator)
             adversarial = [
-                pgd(model, a, b, **settings, **IR_PAPER)
-                for a, b in zip(x.split(batch_size), y.split(batch_size), strict=True)
+                pgd(model, x[part], y[part], **settings, **paper, start=starts[part])
+                for part in torch.arange(len(x), device=x.device).split(batch_size)
             ]
             rows.append(correct(model, torch.cat(adversarial), y, batch_size=batch_size))
         return Verdicts(torch.stack(rows))
     standing = correct(model, x, y, batch_size=batch_size)
     for loss in ("cross_entropy", "margin"):
         for _ in range(restarts):
-            index = standing.nonzero().squeeze(1)
-            for chunk in index.split(batch_size):
-                adversarial = pgd(model, x[chunk], y[chunk], **settings, loss=loss, stop_early=True)
-                standing[chunk] = correct(model, adversarial, y[chunk], batch_size=batch_size)
+            starts = x + random_start(x, norm, eps, "ball", generator)
+            for part in standing.nonzero().squeeze(1).split(batch_size):
+                adversarial = pgd(
+                    model, x[part], y[part], **settings, loss=loss, start=starts[part], stop_early=True
+                )
+                standing[part] = correct(model, adversarial, y[part], batch_size=batch_size)
             rows.append(standing.clone())
     return Verdicts(torch.stack(rows))
 

@@ -68,7 +68,7 @@ def pgd(
     active = torch.arange(len(x), device=x.device)
     clean, labels, current = x, y, adversarial
 
-    with guards.frozen(model, mode):
+    with guards.frozen(model, mode), torch.enable_grad():
         for step in range(steps):
             point = current.detach().requires_grad_()
             logits = model(point)
