@@ -34,8 +34,8 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def measure(jobs: dict[str, Callable[[], object]], repeats: int) -> dict[str, tuple[float, float]]:
-    """Median CPU and wall seconds of each job.
+def rounds(jobs: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[tuple[float, float]]]:
+    """CPU and wall seconds of each job in each round.
 
     The jobs take turns, so that a disturbance of the machine hits all of them alike. CPU time is what the
     ratios use: waiting for a core that somebody else holds does not count in it.
@@ -46,10 +46,18 @@ def measure(jobs: dict[str, Callable[[], object]], repeats: int) -> dict[str, tu
             cpu, wall = time.process_time(), time.perf_counter()
             job()
             times[name].append((time.process_time() - cpu, time.perf_counter() - wall))
-    return {
-        name: tuple(statistics.median(column) for column in zip(*pairs, strict=True))
-        for name, pairs in times.items()
-    }
+    return times
+
+
+def ratio_in_rounds(times: list[tuple[float, float]], reference: list[tuple[float, float]]) -> float:
+    """Median over the rounds of CPU time relative to the reference's in the same round."""
+    return statistics.median(a / b for (a, _), (b, _) in zip(times, reference, strict=True))
+
+
+def medians(times: list[tuple[float, float]]) -> tuple[float, float]:
+    """Median CPU and wall seconds."""
+    cpu, wall = zip(*times, strict=True)
+    return statistics.median(cpu), statistics.median(wall)
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:

@@ -106,6 +106,31 @@ def test_wrong_numbers_are_named(settings, message):
         data.load("digits").subset(**settings)
 
 
+def test_held_out_images_come_from_the_training_images():
+    whole, held = data.load("digits"), data.load("digits", hold_out=0.2)
+    check(held)
+    assert len(held.y_train) == 1150 and len(held.y_test) == 287
+    assert all(27 <= count <= 30 for count in held.y_test.bincount().tolist())
+    rows = {tuple(row) for row in whole.x_train.flatten(1).tolist()}
+    parts = [{tuple(row) for row in x.flatten(1).tolist()} for x in (held.x_train, held.x_test)]
+    assert parts[0] | parts[1] == rows
+    assert torch.equal(held.x_test, data.load("digits", hold_out=0.2).x_test)
+
+
+def test_held_out_images_of_a_subset_are_those_of_the_subset():
+    subset = data.load("digits", n_train=100)
+    held = data.load("digits", n_train=100, hold_out=0.25, n_test=20)
+    assert (len(held.y_train), len(held.y_test)) == (75, 20)
+    rows = {tuple(row) for row in subset.x_train.flatten(1).tolist()}
+    assert {tuple(row) for row in torch.cat([held.x_train, held.x_test]).flatten(1).tolist()} <= rows
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.1, 0.0001])
+def test_wrong_share_is_named(share):
+    with pytest.raises(ValueError, match=f"hold_out={share}"):
+        data.load("digits", hold_out=share)
+
+
 # --- torchvision's formats -------------------------------------------------------------------------------
 
 
