@@ -140,6 +140,24 @@ def test_recorded_rows(checkout):
     assert run.recorded("other") == []
 
 
+def test_budgets_are_those_of_this_run_of_other_profiles_and_of_the_recorded_one(checkout, monkeypatch):
+    monkeypatch.setenv("COMPANION_NOTEBOOK", "small")
+    monkeypatch.setenv("COMPANION_PROFILE", "quick")
+    for profile, seconds in (("quick", 1.0), ("gpu", 2.0)):
+        folder = checkout.root / "runs" / profile / "small"
+        folder.mkdir(parents=True)
+        (folder / "run.json").write_text(json.dumps({"wall_s": seconds, "device": "GPU"}))
+    (checkout.root / "results").mkdir()
+    (checkout.root / "results" / "small.json").write_text('{"rows": [], "run": {"wall_s": 3.0}}')
+    run, _ = begin(CELL)
+    found = {b["run"]: b for b in run.budgets()}
+    assert list(found) == ["this run (quick), so far", "recorded run", "profile gpu"]
+    assert found["recorded run"]["wall_s"] == 3.0 and found["recorded run"]["device"] is None
+    assert found["profile gpu"] == {
+        "run": "profile gpu", "wall_s": 2.0, "cpu_s": None, "peak_memory_mb": None, "device": "GPU",
+    }  # fmt: skip
+
+
 def test_provenance_strip(checkout, monkeypatch):
     checkout.notebook("small", parameters=CELL + '\nnote: str = "plain"')
     checkout.profile("quick", "small", "eps: 0.25\n")

@@ -78,6 +78,25 @@ class Run:
         path = _root() / "results" / f"{notebook or self.notebook}.json"
         return json.loads(path.read_text("utf-8")) if path.is_file() else {}
 
+    def budgets(self) -> list[dict[str, Any]]:
+        """Return what runs of this notebook cost: this one so far, other profiles' here, the recorded one.
+
+        Each has `run`, `wall_s`, `cpu_s`, `peak_memory_mb` and `device`; None where it is not known.
+        """
+        this = {
+            "run": f"this run ({self.profile or 'live'}), so far",
+            "wall_s": time.monotonic() - self._clock,
+            "cpu_s": provenance.cpu_seconds(),
+            "peak_memory_mb": provenance.peak_memory_mb(),
+            "device": self._device,
+        }
+        records = [("recorded run", self.recorded_run())]
+        for path in sorted((_root() / "runs").glob(f"*/{self.notebook}/run.json")):
+            if path.parts[-3] != self.profile:
+                records.append((f"profile {path.parts[-3]}", json.loads(path.read_text("utf-8"))))
+        asked = ("wall_s", "cpu_s", "peak_memory_mb", "device")
+        return [this, *({"run": name} | {k: r.get(k) for k in asked} for name, r in records if r)]
+
     def set_device(self, device: Any) -> None:
         """Note what the run computes on, such as `cpu` or the name of the GPU."""
         self._device = str(device)
