@@ -424,3 +424,23 @@ def test_real_cifar(real_data):
     cifar = data.load("cifar10", root=real_data)
     check(cifar)
     assert (len(cifar.y_train), len(cifar.y_test)) == (50_000, 10_000)
+
+
+def test_hold_out_takes_training_images_and_never_shows_a_test_image():
+    whole, held = data.load("digits"), data.load("digits", hold_out=0.2, n_train=1000)
+    assert (len(held.x_train), len(held.x_test)) == (800, 200)
+    rows = {x.numpy().tobytes() for x in whole.x_train}
+    assert all(x.numpy().tobytes() in rows for x in [*held.x_train, *held.x_test])
+    tests = {x.numpy().tobytes() for x in whole.x_test}
+    shown = [x.numpy().tobytes() in tests and x.numpy().tobytes() not in rows for x in held.x_test]
+    assert not any(shown)
+    counts = torch.bincount(held.y_test, minlength=10)
+    assert counts.min() >= 18 and counts.max() <= 22  # stratified
+    again = data.load("digits", hold_out=0.2, n_train=1000, n_test=50)
+    assert torch.equal(again.x_train, held.x_train) and len(again.x_test) == 50
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.5, 1e-9])
+def test_a_share_that_leaves_a_part_empty_is_named(share):
+    with pytest.raises(ValueError, match="hold_out"):
+        data.load("digits", hold_out=share)

@@ -71,7 +71,7 @@ def smoothgrad(
     of: str = "logit",
     clamp: bool = False,
     include_clean: bool = False,
-    chunk: int = 2500,
+    chunk: int = 1000,
     generator: torch.Generator | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Tensor:
