@@ -110,7 +110,7 @@ def fetch(name: str, root: str | os.PathLike | None = None) -> Path | None:
     """Download a data set through torchvision, with its checksums; print and return the folder it is in.
 
     Files that are already there and whole are kept, so a broken download can be repeated. `digits` needs
-    no download and returns None. Raises DataMissing when a download fails, ValueError for a folder.
+    no download and returns None. Raises OSError when a download fails, ValueError for a folder.
     """
     folder = folder_of(name)
     if folder is not None:
@@ -127,7 +127,7 @@ def fetch(name: str, root: str | os.PathLike | None = None) -> Path | None:
         torchvision_class(name)(data_root(root), download=True)
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())
-        raise DataMissing(f"{name} could not be downloaded to {place}: {reason}") from error
+        raise OSError(f"{name} could not be downloaded to {place}: {reason}") from error
     require(name, root)
     print(f"{name} is in {place}")
     return place
