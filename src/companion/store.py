@@ -11,34 +11,31 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from functools import lru_cache
+from inspect import getsource
 from multiprocessing import get_context
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import torch
+from filelock import FileLock
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from companion import data, saliency
-from companion.fingerprint import PACKAGE, fingerprint
+from companion.fingerprint import PACKAGE, code_hash, fingerprint
 from companion.recipes import Recipe, Target, digest, needed
 from companion.training import build_model, call, quick_to_attack, time_step, train
 
 TRAINING_CODE = (
-    "guards",
-    "recipes",
-    "training",
-    "data",
-    "models",
-    "attacks",
-    "losses",
-    "transforms",
-    "saliency",
+    *("guards", "recipes", "training", "data", "models", "losses", "transforms", "saliency"),
+    *("attacks/pgd", "attacks/norms", "attacks/objectives"),
 )
-MEASURING_CODE = (*TRAINING_CODE, "metrics")
+MEASURING_CODE = (*TRAINING_CODE, "attacks", "metrics")
 
 Report = Callable[[str], None]
 
@@ -77,23 +74,33 @@ def get(recipe: Recipe, *, device: str = "cpu", report: Report | None = None) ->
     Raises what training raises; a truncated or altered file is warned about and made again.
     """
     weights = folder() / f"{key(recipe)}.safetensors"
-    stored = _verified(weights)
-    if stored is not None:
-        model = build_model(recipe, images(recipe.data, device)).to(device)
-        model.load_state_dict(load(stored))
-        return quick_to_attack(model.eval())
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(weights.with_suffix(".lock")):  # another process may be training the same net
+        stored = _verified(weights)
+        if stored is None:
+            return _train(recipe, weights, device, report)
+    model = build_model(recipe, images(recipe.data, device)).to(device)
+    model.load_state_dict(load(stored))
+    return quick_to_attack(model.eval())
+
+
+def _train(recipe: Recipe, weights: Path, device: str, report: Report | None) -> nn.Module:
     target = None if recipe.target is None else maps(recipe.target, recipe, device=device, report=report)
     partial = weights.with_suffix(".partial")
-    partial.parent.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
 
     def progress(share: float) -> None:
         left = (time.monotonic() - began) * (1 - share) / share
         report(f"training {recipe.describe()}: {share:.0%}, {_duration(left)} left")
 
-    model, history = train(
-        recipe, images(recipe.data, device), target=target, checkpoint=partial, progress=report and progress
-    )
+    with _one_thread(device):
+        model, history = train(
+            recipe,
+            images(recipe.data, device),
+            target=target,
+            checkpoint=partial,
+            progress=report and progress,
+        )
     _write(
         weights,
         save({k: v.contiguous() for k, v in model.state_dict().items()}),
@@ -103,6 +110,18 @@ def get(recipe: Recipe, *, device: str = "cpu", report: Report | None = None) ->
     return quick_to_attack(model)
 
 
+@contextmanager
+def _one_thread(device: str) -> Iterator[None]:
+    """On a CPU one thread trains a net, alone or beside others: sums round alike, so weights agree."""
+    threads = torch.get_num_threads()
+    try:
+        if device == "cpu":
+            torch.set_num_threads(1)
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def history(recipe: Recipe) -> list[dict[str, float]]:
     """Loss and seconds of every epoch of a stored net. Raises FileNotFoundError for a net not trained yet."""
     return json.loads((folder() / f"{key(recipe)}.json").read_text("utf-8"))["history"]
@@ -110,7 +129,8 @@ def history(recipe: Recipe) -> list[dict[str, float]]:
 
 def maps(target: Target, recipe: Recipe, *, device: str = "cpu", report: Report | None = None) -> Tensor:
     """The source net's maps of all training images of `recipe`, permuted, not yet thresholded."""
-    unpermuted = key(target.source), target.map.name, target.map.settings, recipe.data.settings, target.seed
+    images_of = recipe.data.name, recipe.data.settings, _identity(recipe.data.name)
+    unpermuted = key(target.source), target.map.name, target.map.settings, images_of, target.seed
     path = folder() / f"maps-{digest(unpermuted)}.safetensors"
     stored = _verified(path)
     if stored is not None:
@@ -189,10 +209,16 @@ def _workers(jobs: int | None, device: str, left: list[Recipe]) -> int:
 def remember(recipe: Recipe, what: dict[str, Any], compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """compute(), or what it returned before for this net and these settings (plain JSON values).
 
-    what: everything besides the net that the result depends on. A changed metric or attack, or a changed
-    training, measures again; a damaged file too.
+    what: everything besides the net and the code of `compute` that the result depends on. A changed metric,
+    attack or training measures again, and so does a changed `compute` or another version of torch; a
+    damaged file too. Functions of the notebook that `compute` calls are not looked into.
     """
-    path = folder() / f"measured-{digest([key(recipe), what, fingerprint(*MEASURING_CODE)])}.json"
+    code = [
+        fingerprint(*MEASURING_CODE),
+        code_hash({"compute": dedent(getsource(compute))}),
+        torch.__version__,
+    ]
+    path = folder() / f"measured-{digest([key(recipe), what, code])}.json"
     stored = _verified(path)
     if stored is not None:
         return json.loads(stored)

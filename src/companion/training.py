@@ -1,15 +1,16 @@
 """One training loop for every recipe."""
 
+import hashlib
 import json
 import math
+import os
 import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from companion import attacks, data, losses, models, saliency, transforms
@@ -184,28 +185,34 @@ def _save_state(
     if next(model.parameters()).is_cuda:
         tensors["random/cuda"] = torch.cuda.get_rng_state(next(model.parameters()).device)
     tensors |= {f"stream/{k}": g.get_state() for k, g in streams.items()}
-    aside = path.with_name(path.name + ".tmp")
+    tensors["history"] = torch.frombuffer(bytearray(json.dumps(history).encode()), dtype=torch.uint8)
+    tensors["device"] = torch.frombuffer(bytearray(_device_of(model).encode()), dtype=torch.uint8)
     # clone: safetensors refuses tensors that share memory
-    save_file(
-        {k: v.detach().clone().contiguous() for k, v in tensors.items()},
-        aside,
-        metadata={"history": json.dumps(history)},
-    )
+    content = save({k: v.detach().clone().contiguous() for k, v in tensors.items()})
+    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    aside.write_bytes(hashlib.sha256(content).digest() + content)
     aside.replace(path)
+
+
+def _device_of(model: nn.Module) -> str:
+    return next(model.parameters()).device.type
 
 
 def _resume(
     path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, streams: dict[str, torch.Generator]
 ) -> tuple[list[dict], dict[str, Tensor]]:
-    """Load a checkpoint into model, optimiser and generators; a damaged one is said and ignored."""
-    device = next(model.parameters()).device
-    try:
-        with safe_open(path, framework="pt") as file:
-            history = json.loads(file.metadata()["history"])
-            tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        warnings.warn(f"checkpoint {path.name} is damaged ({error}); training starts again", stacklevel=3)
+    """Load a checkpoint into model, optimiser and generators; one that cannot be used is said and ignored."""
+    raw = path.read_bytes()
+    checksum, content = raw[:32], raw[32:]
+    if hashlib.sha256(content).digest() != checksum:
+        warnings.warn(f"checkpoint {path.name} is damaged; training starts again", stacklevel=3)
         return [], {}
+    tensors = load(content)
+    made_on, device = bytes(tensors["device"].tolist()).decode(), next(model.parameters()).device
+    if made_on != device.type:  # its random states belong to another kind of generator
+        warnings.warn(f"checkpoint {path.name} was made on {made_on}; training starts again", stacklevel=3)
+        return [], {}
+    history = json.loads(bytes(tensors["history"].tolist()))
 
     def group(prefix: str) -> dict[str, Tensor]:
         return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
@@ -217,7 +224,7 @@ def _resume(
         state.setdefault(int(index), {})[key] = value
     optimiser.load_state_dict(optimiser.state_dict() | {"state": state})
     torch.set_rng_state(tensors["random/cpu"])
-    if "random/cuda" in tensors and device.type == "cuda":
+    if "random/cuda" in tensors:
         torch.cuda.set_rng_state(tensors["random/cuda"], device)
     for name, generator in streams.items():
         generator.set_state(tensors[f"stream/{name}"])

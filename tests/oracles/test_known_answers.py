@@ -168,3 +168,46 @@ def test_radius_zero_is_the_identity(smooth_net, batch, norm, start):
     for protocol in ("strong", "ir_paper"):
         verdicts = attacks.evaluate(smooth_net, x, y, norm=norm, eps=0, protocol=protocol, restarts=2)
         assert (verdicts.withstood == clean).all()
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_the_strong_worst_case_counts_what_the_papers_attack_felled(norm):
+    """Given the paper's verdicts, the strong protocol can only fell more, and never revives a sample."""
+    torch.manual_seed(5)
+    net = nn.Sequential(nn.Linear(DIMENSIONS, 30), nn.ReLU(), nn.Linear(30, 10))
+    x = torch.rand(60, DIMENSIONS)
+    y = net(x).argmax(1)
+    eps = {"linf": 0.1, "l2": 0.4}[norm]
+    paper = attacks.evaluate(
+        net,
+        x,
+        y,
+        norm=norm,
+        eps=eps,
+        protocol="ir_paper",
+        restarts=2,
+        generator=torch.Generator().manual_seed(0),
+    )
+    survivors = paper.withstood.all(0)
+    strong = attacks.evaluate(net, x, y, norm=norm, eps=eps, restarts=1, standing=survivors)
+    assert 0 < survivors.sum() < 60
+    assert not (strong.withstood & ~survivors).any()
+    assert strong.worst <= paper.worst <= paper.mean
+    with pytest.raises(ValueError, match="standing"):
+        attacks.evaluate(net, x, y, norm=norm, eps=eps, protocol="ir_paper", standing=survivors)
+
+
+def test_without_a_step_size_the_step_falls_from_two_radii_to_zero():
+    """On a net whose gradient never turns, iterates show the steps: the first already reaches the sphere."""
+    sizes = []
+
+    class Spy(nn.Module):
+        def forward(self, x):
+            sizes.append((x - 0.5).abs().max().item())
+            sign = (-1.0) ** len(sizes)  # the direction turns each time, so every step can be read off
+            return torch.cat([sign * x.sum(1, keepdim=True), -sign * x.sum(1, keepdim=True)], 1)
+
+    x, y = torch.full((1, 4), 0.5), torch.tensor([0])
+    attacks.pgd(Spy(), x, y, norm="linf", eps=0.1, steps=4, start="none")
+    # steps 0.2, 0.15, 0.1, 0.05, each clipped to the ball: 0 -> 0.1 -> -0.05 -> 0.05 (-> 0)
+    assert sizes == pytest.approx([0, 0.1, 0.05, 0.05], abs=1e-6)

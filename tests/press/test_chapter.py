@@ -131,6 +131,14 @@ def test_device_and_status(checkout):
     assert (run.folder / "status").read_text("utf-8") == "net 2/9 epoch 3"
 
 
+def test_announcements_stay(checkout, capsys):
+    run, _ = begin(CELL)
+    run.announce("4 nets to train,\nabout 2 min")
+    run.announce("more")
+    assert (run.folder / "announcements").read_text("utf-8") == "4 nets to train, about 2 min\nmore\n"
+    assert "4 nets" in capsys.readouterr().out
+
+
 def test_recorded_rows(checkout):
     run, _ = begin(CELL)
     assert run.recorded("small") == []

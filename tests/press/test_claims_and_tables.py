@@ -35,6 +35,20 @@ def test_most_is_a_majority_beyond_its_spread():
     assert claims.most_positive({"a": up, "b": unclear, "c": unclear}).word == "inconclusive"
 
 
+def test_the_tolerance_of_the_test_set_is_never_undercut():
+    """Equal differences at all seeds have no spread, yet 360 test images do not settle 0.8 points."""
+    same = {"a": [0.8, 0.8, 0.8]}
+    assert claims.all_positive(same).word == "reproduced"
+    assert claims.all_positive(same, tolerance=2.6).word == "inconclusive"
+    assert claims.all_positive({"a": [-0.8, -0.8]}, tolerance=2.6).word == "inconclusive"
+
+
+def test_what_is_not_a_number_stays_open():
+    verdict = claims.all_positive({"a": [1.0, 1.1], "b": [float("nan"), 1.0]})
+    assert verdict.word == "inconclusive" and "1 of 2 hold, 0 fail, 1 open" in verdict.detail
+    assert claims.all_positive({"b": [float("nan")]}).word == "not run"
+
+
 def test_half_width_is_students():
     assert claims.half_width([1.0, 2.0, 3.0]) == pytest.approx(4.302653 / math.sqrt(3), rel=1e-5)
     assert claims.half_width([1.0]) == math.inf

@@ -82,6 +82,15 @@ class TestTraining:
             net, _ = training.train(PLAIN, images, checkpoint=path)
         assert torch.equal(weights(net), weights(training.train(PLAIN, images)[0]))
 
+    def test_a_checkpoint_of_another_device_is_said_and_ignored(self, tmp_path, monkeypatch):
+        images = data.load("digits", n_train=150)
+        path = tmp_path / "part"
+        monkeypatch.setattr(training, "_device_of", lambda model: "cuda")
+        training.train(PLAIN, images, checkpoint=path, checkpoint_every=0)
+        monkeypatch.undo()
+        with pytest.warns(UserWarning, match="made on cuda"):
+            training.train(PLAIN, images, checkpoint=path)
+
     def test_divergence_is_an_error_that_says_what_to_do(self):
         wild = dataclasses.replace(PLAIN, optimiser=part("SGD", lr=1e9))
         with pytest.raises(training.Diverged, match="lower the learning rate"):
@@ -221,6 +230,15 @@ class TestStore:
         assert not torch.equal(plain, shuffled)
         monkeypatch.setattr(store, "call", None)
         assert torch.equal(store.maps(IR.target, IR), shuffled)
+
+    def test_maps_of_other_images_are_other_maps(self, monkeypatch):
+        one = store.maps(IR.target, IR)
+        other = dataclasses.replace(IR, data=part("digits", n_train=150, split_seed=1))
+        assert not torch.equal(store.maps(IR.target, other), one)
+
+    def test_an_edited_measurement_is_made_again(self):
+        assert store.remember(PLAIN, {}, lambda: {"value": 1}) == {"value": 1}
+        assert store.remember(PLAIN, {}, lambda: {"value": 2}) == {"value": 2}
 
     def test_a_measurement_is_remembered_by_net_and_settings(self):
         calls = []

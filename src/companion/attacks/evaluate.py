@@ -39,6 +39,7 @@ def evaluate(
     step_size: float | None = None,
     restarts: int = 2,
     batch_size: int = 1000,
+    standing: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> Verdicts:
     """Attack x and say which samples withstood.
@@ -46,8 +47,11 @@ def evaluate(
     protocol "strong" (default): `restarts` times cross-entropy and `restarts` times the margin loss, no
     gradient floor; a sample falls at its first misclassified iterate, and later restarts attack only
     what still stands, so `worst` is the robust accuracy and rows after the first count fallen samples as
-    fallen. protocol "ir_paper": the conventions of IR's released code (attacks.IR_PAPER), every restart
-    on every sample, only the last iterate judged; the paper reports `mean`.
+    fallen. step_size None: the falling step of attacks.pgd.
+    protocol "ir_paper": the conventions of IR's released code (attacks.IR_PAPER), every restart on every
+    sample, only the last iterate judged; the paper reports `mean`. step_size None: 2.5 * eps / steps.
+    standing: bool (B,), for "strong": what earlier attacks left standing, such as `paper.withstood.all(0)`;
+    the others count as fallen, so the worst case is over those attacks too, and no work is done twice.
 
     Shapes, units and errors as in `attacks.pgd`.
     """
@@ -55,12 +59,15 @@ def evaluate(
         raise ValueError(f'protocol={protocol!r}; expected "strong" or "ir_paper"')
     if restarts < 1:
         raise ValueError(f"restarts={restarts}; expected at least 1")
+    if standing is not None and protocol != "strong":
+        raise ValueError(f'standing goes with protocol="strong"; {protocol!r} judges every sample')
     guards.check_images(x, y, model)
     guards.check_norm(norm, eps)
     settings = {"norm": norm, "eps": eps, "steps": steps, "step_size": step_size}
     rows = []
     if protocol == "ir_paper":
         paper = {k: v for k, v in IR_PAPER.items() if k != "start"}
+        settings["step_size"] = 2.5 * eps / steps if step_size is None else step_size
         for _ in range(restarts):
             # Drawn for all samples at once, so that no verdict depends on batch_size.
             starts = x + random_start(x, norm, eps, IR_PAPER["start"], generator)
@@ -70,7 +77,8 @@ def evaluate(
             ]
             rows.append(correct(model, torch.cat(adversarial), y, batch_size=batch_size))
         return Verdicts(torch.stack(rows))
-    standing = correct(model, x, y, batch_size=batch_size)
+    clean = correct(model, x, y, batch_size=batch_size)
+    standing = clean if standing is None else clean & standing
     for loss in ("cross_entropy", "margin"):
         for _ in range(restarts):
             starts = x + random_start(x, norm, eps, "ball", generator)

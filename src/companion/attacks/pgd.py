@@ -7,7 +7,8 @@ from companion import guards
 from companion.attacks.norms import project, random_start, steepest
 from companion.attacks.objectives import OBJECTIVES
 
-#: The default protocol, spelled out: per-sample loss, no gradient floor, uniform start in the ball.
+#: The default protocol, spelled out: per-sample loss, no gradient floor, uniform start in the ball. Its step
+#: falls from 2 * eps to 0: on digits nets a constant 2.5 * eps / steps left up to 7 points more standing.
 STRONG = {"start": "ball", "grad_floor": 0.0, "loss_divisor": 1, "project_last": False}
 
 #: The protocol of IR's released code (advertorch, facts IR-E5): the loss is averaged over a batch of
@@ -38,8 +39,9 @@ def pgd(
     Source: Madry et al. 2018; IR (Noack et al. 2020) eq. 11-12, with the gradient inside sign() that
     eq. 11 omits (IR-E2) and the l2-normalised gradient for l2 that its code uses.
 
-    x: (B, ...) in [0, 1]; y: (B,) int64. eps, step_size: pixel units; step_size defaults to
-    2.5 * eps / steps. loss: "cross_entropy" or "margin" (a key of OBJECTIVES).
+    x: (B, ...) in [0, 1]; y: (B,) int64. eps, step_size: pixel units. A step_size given is constant;
+    without one the step falls linearly from 2 * eps to 0: it starts wide, as in Croce & Hein 2020, and ends
+    fine. loss: "cross_entropy" or "margin" (a key of OBJECTIVES).
     start: "ball" (uniform), "image" (advertorch's l2 start), "none", or a tensor shaped like x.
     grad_floor, loss_divisor, project_last: the weaker conventions of IR's code; see IR_PAPER. A loss
     averaged over a batch of B is the per-sample loss with loss_divisor=B, however many samples are attacked
@@ -61,7 +63,6 @@ def pgd(
     x = x.detach()
     if eps == 0 or len(x) == 0:
         return x.clone()
-    step_size = 2.5 * eps / steps if step_size is None else step_size
     objective = OBJECTIVES[loss]
     delta = start - x if isinstance(start, Tensor) else random_start(x, norm, eps, start, generator)
     adversarial = (x + delta).clamp(0, 1)
@@ -82,7 +83,8 @@ def pgd(
             if stop_early and not standing.all():
                 active, gradient = active[standing], gradient[standing]
                 clean, labels, current = clean[standing], labels[standing], current[standing]
-            delta = current - clean + step_size * steepest(gradient / loss_divisor, norm, grad_floor)
+            size = 2 * eps * (1 - step / steps) if step_size is None else step_size
+            delta = current - clean + size * steepest(gradient / loss_divisor, norm, grad_floor)
             if project_last:
                 current = clean + project((clean + delta).clamp(0, 1) - clean, norm, eps)
             else:

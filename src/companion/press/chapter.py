@@ -4,12 +4,13 @@ from companion.press import chapter
 run = chapter.begin(globals())
 """
 
+import contextlib
 import html
 import json
 import math
 import os
 import time
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -86,14 +87,15 @@ class Run:
         this = {
             "run": f"this run ({self.profile or 'live'}), so far",
             "wall_s": time.monotonic() - self._clock,
-            "cpu_s": provenance.cpu_seconds(),
-            "peak_memory_mb": provenance.peak_memory_mb(),
+            "cpu_s": _with_children(provenance.cpu_seconds, sum),
+            "peak_memory_mb": _with_children(provenance.peak_memory_mb, max),
             "device": self._device,
         }
         records = [("recorded run", self.recorded_run())]
         for path in sorted((_root() / "runs").glob(f"*/{self.notebook}/run.json")):
             if path.parts[-3] != self.profile:
-                records.append((f"profile {path.parts[-3]}", json.loads(path.read_text("utf-8"))))
+                with contextlib.suppress(ValueError):  # a damaged record: that run is as good as none
+                    records.append((f"profile {path.parts[-3]}", json.loads(path.read_text("utf-8"))))
         asked = ("wall_s", "cpu_s", "peak_memory_mb", "device")
         return [this, *({"run": name} | {k: r.get(k) for k in asked} for name, r in records if r)]
 
@@ -105,6 +107,12 @@ class Run:
     def status(self, text: str) -> None:
         """Tell the runner's progress bar, in one line, what is being done now."""
         write_atomic(self.folder / "status", " ".join(str(text).split()))
+
+    def announce(self, text: str) -> None:
+        """Tell the reader something that stays: in the notebook, and above the runner's progress bar."""
+        print(text)
+        with (self.folder / "announcements").open("a", encoding="utf-8") as file:
+            file.write(" ".join(str(text).split()) + "\n")
 
     def provenance_strip(self) -> Any:
         """Return a strip for the end of the page: what ran, how, on what, and the command that repeats it."""
@@ -179,6 +187,13 @@ def begin(namespace: MutableMapping[str, Any], notebook: str | None = None) -> R
     values = {key: parameter.coerce(namespace[key]) for key, parameter in declared.items()}
     namespace.update(values)
     return Run(name, _folder(name), declared, values)
+
+
+def _with_children(
+    measure: Callable[..., float | None], combine: Callable[[list[float]], float]
+) -> float | None:
+    values = [measure(), measure(children=True)]
+    return None if None in values else combine(values)
 
 
 def _declared(executed: list[str]) -> dict[str, Parameter]:

@@ -22,43 +22,51 @@ class Verdict:
         return f'<span class="cmp-verdict {BADGES[self.word]}">{self.word}</span>'
 
 
-def half_width(values: Sequence[float]) -> float:
-    """Half the 95 % t-interval of the mean; infinite for one value, which says nothing about spread."""
+def half_width(values: Sequence[float], tolerance: float = 0.0) -> float:
+    """Half the 95 % t-interval of the mean, at least `tolerance`; infinite for one value."""
     n = len(values)
     if n < 2:
         return math.inf
-    return float(t.ppf(0.975, n - 1)) * stdev(values) / math.sqrt(n)
+    return max(tolerance, float(t.ppf(0.975, n - 1)) * stdev(values) / math.sqrt(n))
 
 
-def all_positive(differences: Mapping[str, Sequence[float]]) -> Verdict:
+def all_positive(differences: Mapping[str, Sequence[float]], *, tolerance: float = 0.0) -> Verdict:
     """Decide "every one of these differences is positive", each given as its values over seeds.
 
-    A difference holds when the 95 % t-interval of its mean over seeds lies above 0, fails when it lies below,
-    and is open otherwise. All hold: reproduced. Any fails: not reproduced. Else inconclusive: the
-    spread covers both, and one seed has no spread. None given: not run.
+    A difference holds when its mean over seeds is above the half-width of its 95 % t-interval and above
+    `tolerance` (what the finite test set leaves open), fails when it lies as far below 0, and is open
+    otherwise; so is one that is not a number. All hold: reproduced. Any fails: not reproduced. Else
+    inconclusive: the spread covers both, and one seed has no spread. None given: not run.
+    No correction for many comparisons: a claim with many parts fails by chance more easily.
     """
-    return _decide(differences, lambda held, failed, n: 1 if held == n else -1 if failed else 0)
+    return _decide(differences, tolerance, lambda held, failed, n: 1 if held == n else -1 if failed else 0)
 
 
-def most_positive(differences: Mapping[str, Sequence[float]]) -> Verdict:
+def most_positive(differences: Mapping[str, Sequence[float]], *, tolerance: float = 0.0) -> Verdict:
     """Decide "most of these differences are positive", each judged as in `all_positive`.
 
     More than half hold: reproduced. At least half fail: not reproduced. Else inconclusive.
     """
-    return _decide(differences, lambda held, failed, n: 1 if held > n / 2 else -1 if failed >= n / 2 else 0)
+    return _decide(
+        differences, tolerance, lambda held, failed, n: 1 if held > n / 2 else -1 if failed >= n / 2 else 0
+    )
 
 
-def _decide(differences: Mapping[str, Sequence[float]], rule: Callable[[int, int, int], int]) -> Verdict:
-    if not differences:
+def _decide(
+    differences: Mapping[str, Sequence[float]], tolerance: float, rule: Callable[[int, int, int], int]
+) -> Verdict:
+    known = {name: values for name, values in differences.items() if not any(map(math.isnan, values))}
+    if not known:
         return Verdict("not run", "its inputs were not run")
-    means = {name: fmean(values) for name, values in differences.items()}
-    halves = {name: half_width(values) for name, values in differences.items()}
-    held = sum(means[name] - halves[name] > 0 for name in means)
-    failed = sum(means[name] + halves[name] < 0 for name in means)
+    means = {name: fmean(values) for name, values in known.items()}
+    halves = {name: half_width(values, tolerance) for name, values in known.items()}
+    held = sum(means[name] > halves[name] for name in means)
+    failed = sum(means[name] < -halves[name] for name in means)
     weakest = min(means, key=means.get)
     spread = "one seed" if math.isinf(halves[weakest]) else f"± {halves[weakest]:.2f}"
-    counts = f"{held} of {len(means)} hold, {failed} fail, {len(means) - held - failed} open"
-    word = {1: "reproduced", -1: "not reproduced", 0: "inconclusive"}[rule(held, failed, len(means))]
+    n = len(differences)
+    counts = f"{held} of {n} hold, {failed} fail, {n - held - failed} open"
+    word = {1: "reproduced", -1: "not reproduced", 0: "inconclusive"}[rule(held, failed, n)]
     return Verdict(word, f"{counts}; smallest: {weakest} {means[weakest]:+.2f} ({spread})")
 
 

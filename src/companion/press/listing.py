@@ -68,7 +68,9 @@ def _is_current(name: str, profile: str, folder: Path, record: dict[str, Any], p
     except UserError:
         return False
     code = notebooks.code(notebooks.read(notebooks.source_path(name)))
-    return record.get("hash") == provenance.run_hash(code, values, package, record.get("data", ""))
+    return record.get("hash") == provenance.run_hash(
+        code, values, package, record.get("data", ""), notebooks.recorded(name)
+    )
 
 
 def _wall(record: dict[str, Any]) -> str:

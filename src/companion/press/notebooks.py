@@ -70,6 +70,12 @@ def declared(name: str) -> dict[str, Parameter]:
         raise ParameterError(f"notebooks/{name}.ipynb, {error}") from None
 
 
+def recorded(name: str) -> str:
+    """Return the text of the recorded run that a chapter shows beside its own; empty if there is none."""
+    path = paths.root() / "results" / f"{name}.json"
+    return path.read_text("utf-8") if path.is_file() else ""
+
+
 def profiles() -> list[str]:
     """Return the names of all profiles, sorted."""
     folder = paths.notebooks_dir() / "profiles"

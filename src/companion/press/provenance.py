@@ -30,9 +30,9 @@ def source_hash(folder: Path) -> str:
     )
 
 
-def run_hash(code: list[Any], values: Mapping[str, Any], package: str, data: str) -> str:
-    """Return the hash of everything that decides a run: notebook code, parameters, package source, data."""
-    return digest([code, dict(values), package, data])
+def run_hash(code: list[Any], values: Mapping[str, Any], package: str, data: str, recorded: str = "") -> str:
+    """Return the hash of all that decides a run: code, parameters, package source, data, recorded results."""
+    return digest([code, dict(values), package, data, recorded])
 
 
 @cache

@@ -47,7 +47,10 @@ class Job:
     @cached_property
     def hash(self) -> str:
         """Hash of everything that decides the results."""
-        return provenance.run_hash(notebooks.code(self.source), self.values, self.package, self.data)
+        recorded = notebooks.recorded(self.notebook)
+        return provenance.run_hash(
+            notebooks.code(self.source), self.values, self.package, self.data, recorded
+        )
 
     @cached_property
     def label(self) -> str:
@@ -80,6 +83,7 @@ class _Worker:
     process: subprocess.Popen
     bar: tqdm
     row: int
+    announced: int = 0
 
 
 def plan(
@@ -330,7 +334,11 @@ def _environment(job: Job, folder: Path, threads: int) -> dict[str, str]:
 
 
 def _show(worker: _Worker) -> None:
-    """Bring a progress bar up to date."""
+    """Bring a progress bar up to date, above it whatever the chapter announced since."""
+    lines = _read(worker.folder / "announcements").splitlines()
+    for line in lines[worker.announced :]:
+        _say(f"{worker.job.label}: {line}")
+    worker.announced = len(lines)
     if worker.bar.disable:
         return
     worker.bar.n = int(_read(worker.folder / "progress") or 0)
@@ -347,6 +355,7 @@ def _read(path: Path) -> str:
 
 def _finish(worker: _Worker) -> bool:
     """Record how a job ended, move its folder to its place and say so; return whether it is complete."""
+    _show(worker)
     worker.bar.close()
     worker.process.stdin.close()
     job, folder = worker.job, worker.folder
@@ -369,7 +378,7 @@ def _finish(worker: _Worker) -> bool:
     write_atomic(folder / "run.json", json.dumps(_record(job, outcome, complete, folder), indent=1) + "\n")
     _clean_log(folder / "log.txt")
     for path in folder.iterdir():
-        if path.name in ("job.json", "source.ipynb", "outcome.json", "progress", "status"):
+        if path.name in ("job.json", "source.ipynb", "outcome.json", "progress", "status", "announcements"):
             path.unlink()
     _publish(folder, target)
     if complete:

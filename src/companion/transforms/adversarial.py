@@ -21,11 +21,12 @@ def adversarial(
 ) -> Tensor:
     """PGD on the batch, cross-entropy, the last iterate: IR trains on adversarial samples only.
 
-    protocol: "strong" or "ir_paper", as in attacks.evaluate. mode: "train" leaves dropout and batch
-    statistics active during the attack, as IR's code does; "eval" is the other common choice.
+    protocol: "strong" or "ir_paper", as in attacks.evaluate; the latter averages the loss over this batch.
+    mode: "train" leaves dropout and batch statistics active during the attack, as IR's code does; "eval" is
+    the other common choice.
     Shapes, units and errors as in attacks.pgd.
     """
-    conventions = {"strong": STRONG, "ir_paper": IR_PAPER}
+    conventions = {"strong": STRONG, "ir_paper": IR_PAPER | {"loss_divisor": len(x)}}
     if protocol not in conventions:
         raise ValueError(f"protocol={protocol!r}; expected one of {', '.join(conventions)}")
     return pgd(
