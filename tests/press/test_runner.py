@@ -188,6 +188,13 @@ def test_each_change_that_matters_reruns(complete):
     assert not up_to_date()
 
 
+def test_another_recorded_run_reruns_the_chapter_that_shows_it(complete):
+    assert up_to_date()
+    (complete.root / "results").mkdir()
+    (complete.root / "results" / "small.json").write_text('{"rows": [], "run": {}}')
+    assert not up_to_date()
+
+
 def test_changes_that_do_not_matter(complete):
     edit(complete.root / "src" / "companion" / "losses.py", "One.", "The constant one.")
     edit(complete.root / "src" / "companion" / "losses.py", "return 1", "return 1  # always")
@@ -449,3 +456,11 @@ def test_a_notebook_that_records_nothing(checkout):
     nbformat.write(nb, path)
     assert companion_run("bare").returncode == 0
     assert load(checkout.folder("bare"), "results.json") == {"rows": []}
+
+
+def test_announcements_stand_above_the_outcome_and_leave_no_file(checkout):
+    checkout.notebook("small", 'run.announce("9 nets to train")\nrun.announce("that was it")')
+    done = companion_run("small")
+    lines = done.stdout.splitlines()
+    assert lines[1:3] == ["small: 9 nets to train", "small: that was it"] and "done" in lines[3]
+    assert not (checkout.folder("small") / "announcements").exists()
