@@ -92,13 +92,12 @@ def show(fig: Figure, *, alt: str, finding: str = "", width: str = "100%") -> Sh
 
 
 def save(fig: Figure, stem: Path, *, dpi: int = 200) -> None:
-    """Write `stem`-light.png and `stem`-dark.png, transparent, with ink for a light and for a dark page."""
+    """Close `fig` and write `stem`-light.png and `stem`-dark.png, with ink for a light and for a dark page."""
     for theme, ink in (("light", "#24292f"), ("dark", "#ced6dd")):
         for text in fig.findobj(Text):
             text.set_color(ink)
         fig.savefig(stem.with_name(f"{stem.name}-{theme}.png"), dpi=dpi, transparent=True)
-    for text in fig.findobj(Text):
-        text.set_color(_INK)
+    plt.close(fig)
 
 
 def subplots(
