@@ -92,7 +92,7 @@ def show(fig: Figure, *, alt: str, finding: str = "", width: str = "100%") -> Sh
 
 
 def save(fig: Figure, stem: Path, *, dpi: int = 200) -> None:
-    """Close `fig` and write `stem`-light.png and `stem`-dark.png, with ink for a light and for a dark page."""
+    """Close `fig` and write `stem`-light.png and `stem`-dark.png, with ink for either kind of page."""
     for theme, ink in (("light", "#24292f"), ("dark", "#ced6dd")):
         for text in fig.findobj(Text):
             text.set_color(ink)
