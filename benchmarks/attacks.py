@@ -118,7 +118,7 @@ def main() -> int:
         "images/s",
         "ratio",
         "withstand",
-        "other verdicts",
+        "other",
         "weaker",
     ]
     print(table(head, rows), *failures, sep="\n")
