@@ -211,3 +211,24 @@ def test_without_a_step_size_the_step_falls_from_two_radii_to_zero():
     attacks.pgd(Spy(), x, y, norm="linf", eps=0.1, steps=4, start="none")
     # steps 0.2, 0.15, 0.1, 0.05, each clipped to the ball: 0 -> 0.1 -> -0.05 -> 0.05 (-> 0)
     assert sizes == pytest.approx([0, 0.1, 0.05, 0.05], abs=1e-6)
+
+
+def test_what_earlier_attacks_felled_stays_fallen_even_where_this_one_finds_nothing():
+    net = nn.Linear(DIMENSIONS, 3)
+    x = torch.rand(20, DIMENSIONS)
+    y = net(x).argmax(1)
+    known = torch.arange(20) % 3 > 0
+    verdicts = attacks.evaluate(net, x, y, norm="linf", eps=0.0, restarts=1, standing=known)
+    assert torch.equal(verdicts.withstood.all(0), known)
+
+
+def test_l2_starts_are_uniform_in_the_ball():
+    """In D dimensions half of the ball's volume lies beyond the radius 0.5 ** (1 / D); in 2-D and in 8-D."""
+    from companion.attacks.norms import random_start
+
+    for dimensions in (2, 8):
+        x = torch.full((20000, dimensions), 0.5)
+        start = random_start(x, "l2", 0.3, "ball", torch.Generator().manual_seed(0))
+        radius = start.norm(dim=1) / 0.3
+        assert radius.max() <= 1 + 1e-5
+        assert (radius > 0.5 ** (1 / dimensions)).float().mean().item() == pytest.approx(0.5, abs=0.015)

@@ -78,6 +78,12 @@ def test_threshold_keeps_the_bounds_and_only_the_tails():
     assert torch.equal(saliency.threshold(constant), constant)
 
 
+def test_the_threshold_uses_the_unbiased_sd():
+    """-1, 0, 1 has sd 1, not 0.816: a band of 1.1 sd takes in all three."""
+    maps = torch.tensor([-1.0, 0.0, 1.0]).view(1, 1, 1, 3)
+    assert torch.equal(saliency.threshold(maps, 1.1), torch.zeros_like(maps))
+
+
 def test_threshold_judges_each_map_alone(batch):
     x, _ = batch
     together = saliency.threshold(x - 0.5)
