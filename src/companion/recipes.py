@@ -47,7 +47,8 @@ class Recipe:
     data: part(name, n_train=..., n_test=..., split_seed=...), the arguments of companion.data.load.
     model: a function of companion.models; image size, channels and classes come from the data.
     loss: a function of companion.losses. inputs: a function of companion.transforms, or None.
-    optimiser: a class of torch.optim. schedule: "cosine" (to zero, one step an epoch) or "constant".
+    optimiser: a class of torch.optim. schedule: "cosine" (to zero, one step an epoch), "constant",
+    or "step": a tenth after 40 % of the epochs and a hundredth after 80 % (ET: 80 and 160 of 200).
     augment: random crop and flip of image and target together.
     select: "last" epoch, or "best_test": the best clean *test* accuracy of the second half, which is what
     IR's code keeps (facts 1.3); never used unless a chapter says so.
@@ -67,8 +68,8 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.schedule not in ("cosine", "constant"):
-            raise ValueError(f'schedule={self.schedule!r}; expected "cosine" or "constant"')
+        if self.schedule not in ("cosine", "constant", "step"):
+            raise ValueError(f'schedule={self.schedule!r}; expected "cosine", "constant" or "step"')
         if self.select not in ("last", "best_test"):
             raise ValueError(f'select={self.select!r}; expected "last" or "best_test"')
         for name in ("epochs", "batch_size"):

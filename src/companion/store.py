@@ -15,10 +15,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from functools import lru_cache
-from inspect import getsource
 from multiprocessing import get_context
 from pathlib import Path
-from textwrap import dedent
 from typing import Any
 
 import torch
@@ -26,16 +24,10 @@ from filelock import FileLock
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from companion import data, saliency
-from companion.fingerprint import PACKAGE, code_hash, fingerprint
+from companion import attacks, data, losses, models, saliency, transforms
+from companion.fingerprint import PACKAGE, code_hash, code_of, fingerprint
 from companion.recipes import Recipe, Target, digest, needed
 from companion.training import build_model, call, quick_to_attack, time_step, train
-
-TRAINING_CODE = (
-    *("guards", "recipes", "training", "data", "models", "losses", "transforms", "saliency"),
-    *("attacks/pgd", "attacks/norms", "attacks/objectives"),
-)
-MEASURING_CODE = (*TRAINING_CODE, "attacks", "metrics")
 
 Report = Callable[[str], None]
 
@@ -51,8 +43,28 @@ def folder() -> Path:
 
 
 def key(recipe: Recipe) -> str:
-    """The name of a recipe's files: a hash of the recipe, the training code and the data's identity."""
-    return digest([recipe.as_dict(), fingerprint(*TRAINING_CODE), _identity(recipe.data.name)])
+    """The name of a recipe's files: a hash of the recipe, the code that trains it and the data's identity."""
+    return digest([recipe.as_dict(), _training_code(recipe), _identity(recipe.data.name)])
+
+
+def _training_code(recipe: Recipe) -> list[str]:
+    """Hashes of the loop's code and of the code of the functions this recipe names, and of no others."""
+    parts = [(models, recipe.model), (losses, recipe.loss)]
+    if recipe.inputs is not None:
+        parts.append((transforms, recipe.inputs))
+    if recipe.target is not None:
+        parts.append((saliency, recipe.target.map))
+    functions = [getattr(namespace, chosen.name) for namespace, chosen in parts]
+    functions += [data.load, data.augment]
+    functions += [saliency.threshold] if recipe.target else []
+    functions += [attacks.correct] if recipe.select == "best_test" else []
+    return [_loop_code(), fingerprint(*sorted({f.__module__ for f in functions}))]
+
+
+@lru_cache
+def _loop_code() -> str:
+    """The training loop's own code; it imports every loss and model there is, so imports are not followed."""
+    return code_hash({name: (PACKAGE / name).read_text("utf-8") for name in ("training.py", "recipes.py")})
 
 
 @lru_cache
@@ -210,15 +222,10 @@ def remember(recipe: Recipe, what: dict[str, Any], compute: Callable[[], dict[st
     """compute(), or what it returned before for this net and these settings (plain JSON values).
 
     what: everything besides the net and the code of `compute` that the result depends on. A changed metric,
-    attack or training measures again, and so does a changed `compute` or another version of torch; a
-    damaged file too. Functions of the notebook that `compute` calls are not looked into.
+    attack or training measures again, and so does a change in `compute` or in a function of the notebook it
+    calls, or another version of torch; a damaged file too.
     """
-    code = [
-        fingerprint(*MEASURING_CODE),
-        code_hash({"compute": dedent(getsource(compute))}),
-        torch.__version__,
-    ]
-    path = folder() / f"measured-{digest([key(recipe), what, code])}.json"
+    path = folder() / f"measured-{digest([key(recipe), what, code_of(compute), torch.__version__])}.json"
     stored = _verified(path)
     if stored is not None:
         return json.loads(stored)

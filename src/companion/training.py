@@ -18,6 +18,13 @@ from companion.recipes import Part, Recipe
 
 Progress = Callable[[float], None]
 
+#: The learning rate of an epoch, as a share of the first, by the share of the training already done.
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "cosine": lambda done: 0.5 * (1 + math.cos(math.pi * done)),
+    "constant": lambda done: 1.0,
+    "step": lambda done: 0.1 ** ((done >= 0.4) + (done >= 0.8)),
+}
+
 
 class Diverged(FloatingPointError):
     """The training loss became NaN or infinite."""
@@ -76,9 +83,7 @@ def train(
         saved_at = time.monotonic()
         for epoch in range(len(history), recipe.epochs):
             began = time.monotonic()
-            factor = (
-                0.5 * (1 + math.cos(math.pi * epoch / recipe.epochs)) if recipe.schedule == "cosine" else 1.0
-            )
+            factor = SCHEDULES[recipe.schedule](epoch / recipe.epochs)
             for group, lr in zip(optimiser.param_groups, base_lr, strict=True):
                 group["lr"] = lr * factor
             total = torch.zeros((), device=x.device)

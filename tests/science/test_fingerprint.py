@@ -1,4 +1,7 @@
-from companion.fingerprint import code_hash, fingerprint
+from companion import attacks, metrics
+from companion import fingerprint as fingerprint_module
+from companion.fingerprint import code_hash, code_of, reached
+from companion.guards import check_norm
 
 SOURCE = 'def f(x):\n    """Says."""\n    return x + 1  # why\n'
 
@@ -15,5 +18,47 @@ def test_code_and_file_names_count():
     assert len({code_hash(c) for c in [{"a.py": SOURCE}, *changed]}) == 6
 
 
-def test_modules_and_subpackages_are_found():
-    assert fingerprint("guards") != fingerprint("attacks") != fingerprint("guards", "attacks")
+def test_imports_are_followed_to_the_module_that_defines_a_name():
+    assert reached("companion.attacks.fgsm") == {
+        *("companion.attacks.fgsm", "companion.attacks.pgd", "companion.attacks.norms"),
+        *("companion.attacks.objectives", "companion.guards"),
+    }
+    # through transforms/adversarial.py's `from companion.attacks import pgd`, not all of attacks
+    assert "companion.attacks.evaluate" not in reached("companion.transforms.adversarial")
+    assert "companion.attacks.evaluate" in reached("companion.attacks")
+
+
+def test_a_function_depends_on_what_it_names():
+    def measure():
+        return {"a": [attacks.fgsm for _ in range(3)], "b": local()}
+
+    def unrelated():
+        return metrics.jacobian_norms
+
+    modules, sources = fingerprint_module._called(measure, {})
+    assert modules == {"companion.attacks.fgsm", "companion.guards"}
+    assert [name.split(".")[-1] for name in sources] == ["measure", "local", "also_local"]
+    assert code_of(measure) != code_of(unrelated)
+
+
+def local():
+    return also_local(check_norm)
+
+
+def also_local(function):
+    return function
+
+
+def test_a_changed_helper_changes_the_hash():
+    def measure():
+        return helper()
+
+    def helper():
+        return 1
+
+    before = code_of(measure)
+
+    def helper():  # noqa: F811
+        return 2
+
+    assert code_of(measure) != before

@@ -10,7 +10,7 @@ import sys
 import pytest
 import torch
 
-from companion import data, saliency, store, training
+from companion import data, fingerprint, saliency, store, training
 from companion.recipes import Recipe, Target, digest, needed, part
 
 PLAIN = Recipe(part("digits", n_train=150), part("digits_cnn"), epochs=3)
@@ -96,7 +96,15 @@ class TestTraining:
         with pytest.raises(training.Diverged, match="lower the learning rate"):
             training.train(wild, data.load("digits", n_train=150))
 
-    def test_cosine_schedule(self, monkeypatch):
+    @pytest.mark.parametrize(
+        ("schedule", "expected"),
+        [
+            ("constant", [0.01] * 5),
+            ("cosine", [0.01, 0.00904508, 0.00654508, 0.00345492, 0.00095492]),
+            ("step", [0.01, 0.01, 0.001, 0.001, 0.0001]),
+        ],
+    )
+    def test_schedules(self, monkeypatch, schedule, expected):
         rates = []
         original = torch.optim.SGD.step
 
@@ -105,8 +113,9 @@ class TestTraining:
             return original(self, *args, **kwargs)
 
         monkeypatch.setattr(torch.optim.SGD, "step", step)
-        training.train(dataclasses.replace(PLAIN, epochs=4, batch_size=150), data.load("digits", n_train=150))
-        assert rates == pytest.approx([0.01, 0.01 * 0.8535534, 0.005, 0.01 * 0.1464466])
+        recipe = dataclasses.replace(PLAIN, schedule=schedule, epochs=5, batch_size=150)
+        training.train(recipe, data.load("digits", n_train=150))
+        assert rates == pytest.approx(expected, rel=1e-5)
 
     def test_best_test_keeps_the_best_epoch_of_the_second_half_and_last_does_not_look(self):
         images = data.load("digits", n_train=150)
@@ -182,6 +191,26 @@ class TestStore:
             *("augment", "epochs", "batch_size", "select", "seed"),
         }
         assert len({store.key(r) for r in [PLAIN, *changed]}) == len(changed) + 1
+
+    def test_a_net_depends_on_the_code_it_is_trained_by_and_on_no_other(self, monkeypatch):
+        def touched(recipe, module):
+            """Whether the recipe's key changes with the module's code."""
+            read = fingerprint._read
+            before = store.key(recipe)
+            with monkeypatch.context() as patch:
+                patch.setattr(fingerprint, "_read", lambda n: read(n) + "\nx = 1" * (n == module))
+                fingerprint.fingerprint.cache_clear()
+                after = store.key(recipe)
+            fingerprint.fingerprint.cache_clear()
+            return before != after
+
+        adversarial = dataclasses.replace(PLAIN, inputs=ATTACK)
+        assert touched(PLAIN, "companion.models.cnn") and touched(PLAIN, "companion.data.images")
+        assert touched(adversarial, "companion.attacks.norms") and not touched(
+            PLAIN, "companion.attacks.norms"
+        )
+        assert touched(IR, "companion.saliency.maps") and not touched(PLAIN, "companion.saliency.maps")
+        assert not touched(adversarial, "companion.losses.jacobian")
 
     def test_keys_do_not_depend_on_the_order_or_kind_of_settings(self):
         assert part("a", x=1, y=[2, 3]) == part("a", y=(2, 3), x=1)
