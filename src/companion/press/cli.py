@@ -1,4 +1,4 @@
-"""The command line: `companion run | build | check-site | list | clean | fetch`.
+"""The command line: `companion run | build | check-site | list | record | clean | fetch`.
 
 Exit status: 0 done; 1 something ran and failed; 2 the user must mend what one line on stderr says.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from companion import __version__
-from companion.press import listing, notebooks, paths, runner
+from companion.press import listing, notebooks, paths, records, runner
 from companion.press.paths import UserError
 
 _PROFILE = click.option(
@@ -101,6 +101,15 @@ def list_(notebook: str | None) -> None:
     """Show the state of every run, or the parameters of one NOTEBOOK."""
     table = listing.parameters_table(notebooks.named(notebook)) if notebook else listing.runs_table()
     click.echo("\n".join(table))
+
+
+@cli.command("record")
+@click.argument("run")
+@click.option("--note", default="", help="What a reader of its numbers should know.")
+def record_(run: str, note: str) -> None:
+    """Keep a complete RUN, such as gpu/NOTEBOOK, in results/, where the book shows it beside every other."""
+    kept = records.record(run, note)
+    click.echo(f"recorded {paths.shown(kept)}; commit it, and name it in results/README.md")
 
 
 @cli.command()

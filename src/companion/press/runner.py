@@ -285,6 +285,7 @@ def _run_all(jobs: Sequence[Job], at_once: int) -> list[bool]:
 
 def _start(job: Job, threads: int, row: int) -> _Worker:
     """Start the process of a job in a new temporary folder beside the one it will become."""
+    provenance.commit(paths.root())  # asked now and remembered: what is committed meanwhile does not count
     folder = job.folder.with_name(f".{job.label}.{os.getpid()}.tmp")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
