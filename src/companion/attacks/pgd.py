@@ -33,6 +33,7 @@ def pgd(
     stop_early: bool = False,
     mode: str = "eval",
     generator: torch.Generator | None = None,
+    trace: list | None = None,
 ) -> Tensor:
     r"""Untargeted PGD: x_{t+1} = Pi(x_t + step_size * steepest(grad_x loss(x_t, y))).
 
@@ -50,6 +51,8 @@ def pgd(
     stop_early: a sample stops at its first misclassified iterate (the active set): never weaker than
     judging the last iterate, and cheaper. mode: "train" keeps dropout and batch statistics active, as
     the papers' adversarial training does.
+    trace: a list to which each step appends the objective at the iterate it starts from, (B,), and NaN for
+    samples that had stopped before; the iterate a sample falls at is its last entry.
 
     Returns x_adv, shaped like x, in [0, 1] and within eps of x. eps = 0 returns x itself, bit for bit.
     Raises ValueError on a wrong range, dtype, shape, label, device, norm or setting.
@@ -75,11 +78,15 @@ def pgd(
             logits = model(point)
             if step == 0:
                 guards.check_labels(y, logits)
+            value = objective(logits, labels)
+            if trace is not None:
+                everybody = torch.full((len(x),), torch.nan, dtype=value.dtype, device=x.device)
+                trace.append(everybody.index_copy(0, active, value.detach()))
             if stop_early:
                 standing = logits.argmax(1) == labels
                 if not standing.any():
                     break
-            gradient = torch.autograd.grad(objective(logits, labels).sum(), point)[0]
+            gradient = torch.autograd.grad(value.sum(), point)[0]
             if stop_early and not standing.all():
                 active, gradient = active[standing], gradient[standing]
                 clean, labels, current = clean[standing], labels[standing], current[standing]

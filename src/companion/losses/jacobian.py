@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from companion.saliency.class_gradients import rows, unit_rows
+
 
 def squared_jacobian_norm(
     logits: Tensor,
@@ -24,7 +26,7 @@ def squared_jacobian_norm(
     """
     batch, classes = logits.shape
     if projections is None:
-        directions = torch.eye(classes, device=x.device, dtype=x.dtype)[:, None].expand(-1, batch, -1)
+        directions = unit_rows(logits)
         scale = 1.0
     elif projections >= 1:
         draw = {"generator": generator, "device": x.device, "dtype": x.dtype}
@@ -33,9 +35,8 @@ def squared_jacobian_norm(
     else:
         raise ValueError(f"projections={projections}; expected at least 1, or None for the exact Jacobian")
     total = torch.zeros(batch, device=x.device, dtype=x.dtype)
-    for v in directions:
-        rows = torch.autograd.grad(logits, x, v, create_graph=create_graph, retain_graph=True)[0]
-        total = total + rows.flatten(1).square().sum(1)
+    for row in rows(logits, x, directions, create_graph=create_graph):
+        total = total + row.flatten(1).square().sum(1)
     return scale * total
 
 
