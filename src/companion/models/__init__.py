@@ -1,8 +1,24 @@
 """Models: functions that return an nn.Module from images in [0, 1] to logits."""
 
 from companion.models.cnn import digits_cnn, simple_cnn
+from companion.models.fcnn import fcnn
+from companion.models.lenet import lenet
+from companion.models.mlp import mlp
 from companion.models.normalise import Normalize
+from companion.models.resnet import resnet
 from companion.models.small_net import small_net
+from companion.models.vgg import vgg
 from companion.models.wide_resnet import wide_resnet
 
-__all__ = ["Normalize", "digits_cnn", "simple_cnn", "small_net", "wide_resnet"]
+__all__ = [
+    "Normalize",
+    "digits_cnn",
+    "fcnn",
+    "lenet",
+    "mlp",
+    "resnet",
+    "simple_cnn",
+    "small_net",
+    "vgg",
+    "wide_resnet",
+]

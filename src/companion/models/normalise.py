@@ -16,3 +16,15 @@ class Normalize(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return (x - self.mean) / self.std
+
+
+def normalised(
+    *layers: nn.Module, mean: Sequence[float] | None, std: Sequence[float] | None
+) -> nn.Sequential:
+    """The layers in a row, after Normalize(mean, std) if these are given.
+
+    Raises ValueError when only one of them is.
+    """
+    if (mean is None) != (std is None):
+        raise ValueError(f"mean={mean}, std={std}: give both or neither")
+    return nn.Sequential(*layers) if mean is None else nn.Sequential(Normalize(mean, std), *layers)

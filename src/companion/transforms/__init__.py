@@ -1,5 +1,15 @@
 """What training does to its input before the loss sees it: (model, x, y, *, ..., generator) -> x."""
 
 from companion.transforms.adversarial import adversarial
+from companion.transforms.carriers import CARRIERS, draw, modulation_sd
+from companion.transforms.noise_modulation import modulate, multiplier, noise_modulation
 
-__all__ = ["adversarial"]
+__all__ = [
+    "CARRIERS",
+    "adversarial",
+    "draw",
+    "modulate",
+    "modulation_sd",
+    "multiplier",
+    "noise_modulation",
+]

@@ -1,0 +1,85 @@
+"""Noise modulation (NM, Li & Wang 2021): each image is multiplied by the square of a random carrier."""
+
+from collections.abc import Sequence
+from zlib import crc32
+
+import torch
+from torch import Tensor, nn
+
+from companion.transforms.carriers import check_carrier, draw
+
+
+def noise_modulation(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    carrier: str = "gaussian",
+    beta: float = 0.5,
+    centre: float | Sequence[float] = 0.0,
+    shared: bool = False,
+    fixed_seed: int | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """x modulated and demodulated by c = beta + (1 - beta) d, with d fresh noise: shaped like x, not clipped.
+
+    Source: NM eq. 10. beta = 1 returns x itself and draws nothing, so training is standard training bit for
+    bit. model and y are not used: the transform is model-agnostic, and nothing is differentiated.
+    carrier: what d is drawn from, "gaussian" (N(0, 1), the paper's default) or another one of
+    transforms.CARRIERS, or a call such as "StudentT(df=5)"; see transforms.draw.
+    centre: 0 modulates the pixels. Where the net normalises inside (models.Normalize), its mean, a number or
+    one for each channel, modulates what the net sees after normalising: x' = centre + m (x - centre). The
+    paper's text suggests that order; it gives no constants.
+    shared: one carrier for all channels of an image. The paper's figure 2 shows one for each channel.
+    fixed_seed: None draws fresh noise at every call. A number keeps one noisy copy of each image for the
+    whole training, as preprocessing the data set once would (NM section 2.3): the noise then depends on the
+    image's pixels and this seed alone, is drawn image by image, and `generator` is left alone. An augmented
+    copy is another image.
+    x: (B, C, H, W) in [0, 1], floating point; no range check, which would wait for the GPU at every step.
+    Raises ValueError on beta outside [0, 1], an unknown carrier, or one that is zero, almost surely or, for
+    some image, by chance.
+    """
+    check_carrier(carrier, beta)
+    if beta == 1:
+        return x
+    shape = (len(x), 1, *x.shape[2:]) if shared else x.shape
+    if fixed_seed is None:
+        noise = draw(carrier, shape, generator=generator, device=x.device, dtype=x.dtype)
+    else:
+        noise = _noise_of(x, carrier, shape[1:], fixed_seed)
+    return modulate(x, noise.mul_(1 - beta).add_(beta), centre=centre)
+
+
+def modulate(x: Tensor, carrier: Tensor, *, centre: float | Sequence[float] = 0.0) -> Tensor:
+    """Modulational training's input x' = centre + m (x - centre), m = multiplier(carrier): shaped like x.
+
+    Source: NM eq. 7, with centre 0. carrier: (B, C, H, W), or with 1 in place of B or C, for any carrier,
+    random or not. centre: see noise_modulation. Raises ValueError where the carrier of an image is zero.
+    """
+    origin = torch.as_tensor(centre, dtype=x.dtype, device=x.device).view(-1, 1, 1)
+    return torch.lerp(origin, x, multiplier(carrier))  # lerp returns x exactly where m = 1
+
+
+def multiplier(carrier: Tensor) -> Tensor:
+    """m_n = N c_n^2 / C_0 with C_0 = sum_n c_n^2, for each image of carrier (B, ...): its mean is 1.
+
+    Source: NM eq. 7; equals 1 + (c_n^2 - C_0 / N) N / C_0, eq. 9. Raises ValueError where C_0 is 0.
+    """
+    power = carrier.square()
+    mean = power.mean(tuple(range(1, carrier.ndim)), keepdim=True)
+    if not mean.all():
+        raise ValueError(
+            f"the carrier of image {int((mean == 0).nonzero()[0, 0])} is zero everywhere, and eq. 7 divides "
+            "by its power: take a carrier that is not"
+        )
+    return power / mean
+
+
+def _noise_of(x: Tensor, carrier: str, shape: Sequence[int], seed: int) -> Tensor:
+    """Noise of `shape` for each image, which the image's bytes and the seed decide."""
+    own = torch.Generator()
+    noise = [
+        draw(carrier, shape, generator=own.manual_seed(crc32(image.numpy().tobytes(), seed)), dtype=x.dtype)
+        for image in x.detach().cpu()
+    ]
+    return torch.stack(noise).to(x.device)
