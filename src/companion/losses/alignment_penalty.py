@@ -2,18 +2,35 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 @torch.enable_grad()  # the input gradient is part of the value, wanted under no_grad too
 def alignment_penalty(
     model: nn.Module, x: Tensor, y: Tensor, *, lambda_a: float, term: str = "outlook"
 ) -> Tensor:
-    """CE + lambda_a * mean_i term_i, g_i the input gradient of the logit of the predicted class.
+    """CE + lambda_a * mean_i term_i, g_i the input gradient of the predicted class's logit.
 
-    term="outlook": ||x||^2 ||g||^2 - <x, g>^2, the paper's (>= 0 by Cauchy-Schwarz, 0 where g is along x).
-    Two controls separate alignment from the Lipschitz penalty in its first summand: "norm" is that summand
-    alone, ||x||^2 ||g||^2; "angle" is the outlook's term over it, sin^2 of the angle between x and g.
-    x: (B, ...) in [0, 1]; y: (B,) int64. In the model's current mode.
+    term="outlook": ||x||^2 ||g||^2 - <x, g>^2, the paper's: ||x||^2 times the squared length of the part of
+    g orthogonal to x, so >= 0, and 0 where g lies along x (ET-C13). ET does not say which logit; this is that
+    of eq. 7, whose alignment alpha the term is to raise.
+    ET warns that the first summand is a Lipschitz penalty. Two controls take the term apart: "norm" is that
+    summand alone, ||x||^2 ||g||^2; "angle" is the term over it, 1 - cos^2(x, g), which does not fall when
+    g shrinks.
+    x: (B, ...) in [0, 1]; y: (B,) int64. In the model's current mode. A gradient of zero has angle 1.
     Raises ValueError on another term.
     """
-    raise NotImplementedError
+    if term not in ("outlook", "norm", "angle"):
+        raise ValueError(f'term={term!r}; expected "outlook", "norm" or "angle"')
+    point = x.detach().requires_grad_()
+    logits = model(point)
+    g = torch.autograd.grad(logits.max(1).values.sum(), point, create_graph=True)[0].flatten(1)
+    x = x.flatten(1)
+    norms = x.square().sum(1) * g.square().sum(1)
+    if term == "norm":
+        value = norms
+    elif term == "outlook":
+        value = norms - (x * g).sum(1).square()
+    else:
+        value = 1 - F.cosine_similarity(x, g).square()
+    return F.cross_entropy(logits, y) + lambda_a * value.mean()

@@ -1,6 +1,31 @@
 """The homogeneous decomposition of a ReLU net's logits (ET, Etmann et al. 2019, theorem 1)."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
+
+from companion import guards
+from companion.metrics.scores import check_scores
+from companion.models import Normalize
+
+#: Layers h -> A h + c. What such a layer returns for h = 0 is all its biases, shifts and means contribute.
+AFFINE = (
+    *(nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d),
+    *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
+    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, Normalize),
+)
+
+#: Layers f with f(a h) = a f(h) for every a > 0.
+HOMOGENEOUS = (
+    *(nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.Identity, nn.Flatten, nn.Unflatten, nn.ZeroPad2d),
+    *(nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d),
+    *(nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d),
+    *(nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d),
+)
 
 
 def homogeneous_decomposition(model: nn.Module, x: Tensor, *, chunk: int = 500) -> tuple[Tensor, Tensor]:
@@ -8,10 +33,97 @@ def homogeneous_decomposition(model: nn.Module, x: Tensor, *, chunk: int = 500) 
 
     Source: ET eq. 13. b holds every constant a layer adds: the biases of convolutions and dense layers, the
     shifts and the running means of BatchNorm, and the mean of models.Normalize. Each part is a directional
-    derivative of its own, all classes at once; neither is the remainder of the other.
-    x: (B, ...) in [0, 1], any float dtype the model has (float64 for the identity). Eval mode.
+    derivative of its own, of all classes in one forward pass; neither is the remainder of the other.
+    x: (B, ...) in [0, 1], in the model's float dtype (float64 for the identity). Eval mode.
     chunk: samples at once; bounds the memory and changes nothing else.
     Raises ValueError on a layer outside the theorem's class, which it names, on probabilities instead of
     logits, a single class, NaN, and on a wrong range, dtype or device.
     """
-    raise NotImplementedError
+    guards.check_images(x, model=model)
+    check_class(model)
+    if chunk < 1:
+        raise ValueError(f"chunk={chunk}; expected at least 1 sample")
+    parts = []
+    with guards.frozen(model), torch.no_grad():
+        for part in x.detach().split(chunk):
+            logits, linear = linear_part(model, part)
+            check_scores(logits)
+            _, bias = bias_part(model, part)
+            check_sum(logits, linear, bias)
+            parts.append((linear, bias))
+    linear, bias = zip(*parts, strict=True)
+    return torch.cat(linear), torch.cat(bias)
+
+
+def linear_part(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The logits and <x, grad_x z_i>, the derivative of t -> z_i(t x) at t = 1: (B, K) each."""
+    with _forward_mode():
+        logits, tangent = forward_ad.unpack_dual(model(forward_ad.make_dual(x, x)))
+        return logits, torch.zeros_like(logits) if tangent is None else tangent
+
+
+def bias_part(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The logits and <b, grad_b z_i>, the derivative of s -> z_i(x; (1 + s) b) at s = 0: (B, K) each."""
+    with _forward_mode():
+        s = forward_ad.make_dual(x.new_zeros(()), x.new_ones(()))
+        with _scaled_constants(model, s):
+            logits, tangent = forward_ad.unpack_dual(model(x))
+        return logits, torch.zeros_like(logits) if tangent is None else tangent
+
+
+@contextmanager
+def _forward_mode() -> Iterator[None]:
+    with warnings.catch_warnings():
+        # torch warns of its own use of torch.jit when it loads forward-mode differentiation.
+        warnings.simplefilter("ignore", FutureWarning)
+        with forward_ad.dual_level():
+            yield
+
+
+@contextmanager
+def _scaled_constants(model: nn.Module, s: Tensor) -> Iterator[None]:
+    """Every affine layer A h + c becomes A h + (1 + s) c."""
+
+    def add(layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+        return output + s * layer.forward(torch.zeros_like(inputs[0][:1]))
+
+    layers = [module for module in model.modules() if isinstance(module, AFFINE)]
+    handles = [layer.register_forward_hook(add) for layer in layers]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def check_class(model: nn.Module) -> None:
+    """Raise ValueError, naming the layer, unless the net is built from layers of theorem 1's class."""
+    for name, module in model.named_modules():
+        where = f"{name or 'the model'} ({type(module).__name__})"
+        if isinstance(module, AFFINE):
+            if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
+                raise ValueError(f"{where} keeps no running statistics, so it is not affine in eval mode")
+            continue
+        own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+        leaf = next(module.children(), None) is None
+        if not isinstance(module, HOMOGENEOUS) and (own or leaf):
+            raise ValueError(
+                f"{where} is outside the class of ET's theorem 1, which holds for layers that are affine "
+                "(dense, convolution, BatchNorm in eval mode, models.Normalize) or positively homogeneous "
+                "(ReLU, leaky ReLU, max- and average-pooling, dropout off, flatten)"
+            )
+
+
+def check_sum(logits: Tensor, linear: Tensor, bias: Tensor) -> None:
+    """Raise ValueError unless linear + bias are the logits up to rounding.
+
+    Catches what check_class cannot see: a function outside the class in some forward, such as a softmax, or
+    a layer used through its weights.
+    """
+    size = logits.abs() + linear.abs() + bias.abs()
+    gap = (logits - linear - bias).abs()
+    if bool((gap > 10 * torch.finfo(logits.dtype).eps ** 0.5 * size).any()):
+        raise ValueError(
+            f"the two parts miss the logits by up to {gap.max().item():.3g}: some function in the forward "
+            "pass is outside the class of ET's theorem 1, or takes a layer's weights without calling it"
+        )
