@@ -1,6 +1,7 @@
 """Attacks: pure functions (model, x, y, *, norm, eps, ...) -> x_adv on pixels in [0, 1]."""
 
-from companion.attacks.evaluate import Verdicts, correct, evaluate
+from companion.attacks.apgd import apgd
+from companion.attacks.evaluate import BUDGETS, Verdicts, correct, evaluate
 from companion.attacks.fgsm import fgsm
 from companion.attacks.minimal import (
     Minimal,
@@ -10,18 +11,23 @@ from companion.attacks.minimal import (
     gradient_line_search,
     l2_bim,
 )
-from companion.attacks.objectives import OBJECTIVES, margin
+from companion.attacks.objectives import OBJECTIVES, TARGETED, dlr, margin, targeted_dlr
 from companion.attacks.pgd import IR_PAPER, STRONG, pgd
+from companion.attacks.square import square
 
 __all__ = [
+    "BUDGETS",
     "IR_PAPER",
     "OBJECTIVES",
     "STRONG",
+    "TARGETED",
     "Minimal",
     "Verdicts",
     "accuracy_curve",
+    "apgd",
     "carlini_wagner",
     "correct",
+    "dlr",
     "evaluate",
     "fgsm",
     "fmn",
@@ -29,4 +35,6 @@ __all__ = [
     "l2_bim",
     "margin",
     "pgd",
+    "square",
+    "targeted_dlr",
 ]

@@ -21,4 +21,47 @@ def margin(logits: Tensor, y: Tensor) -> Tensor:
     return others.amax(1) - logits.gather(1, y[:, None]).squeeze(1)
 
 
-OBJECTIVES = {"cross_entropy": cross_entropy, "margin": margin}
+def dlr(logits: Tensor, y: Tensor) -> Tensor:
+    """Difference of logits ratio: the margin divided by z_(1) - z_(3), per sample (B,).
+
+    Source: Croce & Hein 2020, eq. 6; z_(k) is the k-th largest logit. Neither scaling nor shifting the logits
+    changes it; between -1 and 0 where the net is right. Where the three largest logits are equal, the margin
+    itself. Raises ValueError for fewer than 3 classes, which have no third logit.
+    """
+    _need_classes(logits, 3, "dlr")
+    top = logits.topk(3).values
+    return margin(logits, y) / _positive(top[:, 0] - top[:, 2])
+
+
+def targeted_margin(logits: Tensor, y: Tensor, target: Tensor) -> Tensor:
+    """z_target - z_y, per sample (B,): positive only where the net errs. target: int64 (B,)."""
+    return (logits.gather(1, target[:, None]) - logits.gather(1, y[:, None])).squeeze(1)
+
+
+def targeted_dlr(logits: Tensor, y: Tensor, target: Tensor) -> Tensor:
+    """The targeted margin divided by z_(1) - (z_(3) + z_(4)) / 2, per sample (B,). target: int64 (B,).
+
+    Source: Croce & Hein 2020, eq. 7, with its sign such that an attack maximises it. Where the four largest
+    logits are equal, the targeted margin itself. Raises ValueError for fewer than 4 classes.
+    """
+    _need_classes(logits, 4, "targeted dlr")
+    top = logits.topk(4).values
+    return targeted_margin(logits, y, target) / _positive(top[:, 0] - (top[:, 2] + top[:, 3]) / 2)
+
+
+def _need_classes(logits: Tensor, least: int, name: str) -> None:
+    if logits.shape[1] < least:
+        raise ValueError(
+            f'{name} needs at least {least} classes; the model has {logits.shape[1]}: use loss="margin"'
+        )
+
+
+def _positive(spread: Tensor) -> Tensor:
+    """The spread of the logits, or 1 where there is none: a small constant instead would depend on scale."""
+    return spread.where(spread > 0, torch.ones_like(spread))
+
+
+OBJECTIVES = {"cross_entropy": cross_entropy, "margin": margin, "dlr": dlr}
+
+#: Objectives of (logits, y, target): towards one class instead of whichever is nearest.
+TARGETED = {"margin": targeted_margin, "dlr": targeted_dlr}
