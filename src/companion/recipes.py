@@ -41,12 +41,51 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Mask:
+    """The pixels that a retrained net does not see, in training and test images (BR section 3.2: ROAR, KAR).
+
+    share: share of an image's pixels that is replaced, in (0, 1]; how many that is: saliency.masked.
+    source, map: the net and the function of companion.saliency whose map ranks the pixels by absolute value;
+    None and None for a random order, which is then the same for every net.
+    remove: "largest" values first (ROAR) or "smallest" (KAR).
+    unit: "pixel" replaces all channels of a pixel together (BR), "entry" each on its own (Hooker et al., SH).
+    fill: "channel_mean" or "mean" of the unmasked training images, or a number in [0, 1].
+    shows: "image", or "mask": ones where pixels stay and zeros elsewhere, so that a net sees nothing but
+    which pixels were chosen (BR-E12).
+    seed: breaks ties, and draws the random order.
+    """
+
+    share: float
+    source: "Recipe | None" = None
+    map: Part | None = None
+    remove: str = "largest"
+    unit: str = "pixel"
+    fill: str | float = "channel_mean"
+    shows: str = "image"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise ValueError(f"share={self.share}; expected a share of the pixels in (0, 1]")
+        if (self.source is None) != (self.map is None):
+            raise ValueError("source and map go together: give both, or neither for a random order")
+        for name, known in (
+            ("remove", ("largest", "smallest")),
+            ("unit", ("pixel", "entry")),
+            ("shows", ("image", "mask")),
+        ):
+            if getattr(self, name) not in known:
+                raise ValueError(f'{name}={getattr(self, name)!r}; expected "{known[0]}" or "{known[1]}"')
+
+
+@dataclass(frozen=True)
 class Recipe:
     """One training, from data to seed.
 
     data: part(name, n_train=..., n_test=..., split_seed=...), the arguments of companion.data.load.
     model: a function of companion.models; image size, channels and classes come from the data.
     loss: a function of companion.losses. inputs: a function of companion.transforms, or None.
+    mask: the pixels replaced in the training and test images, or None for none.
     optimiser: a class of torch.optim. schedule: "cosine" (to zero, one step an epoch), "constant",
     or "step": a tenth after 40 % of the epochs and a hundredth after 80 % (ET: 80 and 160 of 200).
     augment: random crop and flip of image and target together.
@@ -59,6 +98,7 @@ class Recipe:
     loss: Part = field(default_factory=lambda: part("cross_entropy"))
     inputs: Part | None = None
     target: Target | None = None
+    mask: Mask | None = None
     optimiser: Part = field(default_factory=lambda: part("SGD", lr=0.01, momentum=0.9))
     schedule: str = "cosine"
     augment: bool = False
@@ -72,6 +112,8 @@ class Recipe:
             raise ValueError(f'schedule={self.schedule!r}; expected "cosine", "constant" or "step"')
         if self.select not in ("last", "best_test"):
             raise ValueError(f'select={self.select!r}; expected "last" or "best_test"')
+        if self.target is not None and self.mask is not None:
+            raise ValueError("target maps are made of unmasked images: give target or mask, not both")
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}; expected at least 1")
@@ -83,7 +125,8 @@ class Recipe:
     def describe(self) -> str:
         """One line for progress bars and logs."""
         extras = [p.name for p in (self.loss, self.inputs) if p is not None and p.name != "cross_entropy"]
-        return f"{self.data.name} {self.model.name} {'+'.join(extras) or 'standard'} seed {self.seed}"
+        masked = f" {self.mask.share:.0%} masked" if self.mask else ""
+        return f"{self.data.name} {self.model.name} {'+'.join(extras) or 'standard'}{masked} seed {self.seed}"
 
 
 def digest(value: Any) -> str:
@@ -93,5 +136,5 @@ def digest(value: Any) -> str:
 
 def needed(recipe: Recipe) -> list[Recipe]:
     """The recipe's sources, sources first, and the recipe itself."""
-    sources = needed(recipe.target.source) if recipe.target else []
-    return [*sources, recipe]
+    sources = [part.source for part in (recipe.target, recipe.mask) if part is not None and part.source]
+    return [*(r for source in sources for r in needed(source)), recipe]

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -26,7 +27,7 @@ from torch import Tensor, nn
 
 from companion import attacks, data, losses, models, saliency, transforms
 from companion.fingerprint import PACKAGE, code_hash, code_of, fingerprint
-from companion.recipes import Recipe, Target, digest, needed
+from companion.recipes import Part, Recipe, Target, digest, needed
 from companion.training import build_model, call, quick_to_attack, time_step, train
 
 Report = Callable[[str], None]
@@ -54,8 +55,11 @@ def _training_code(recipe: Recipe) -> list[str]:
         parts.append((transforms, recipe.inputs))
     if recipe.target is not None:
         parts.append((saliency, recipe.target.map))
+    if recipe.mask is not None and recipe.mask.map is not None:
+        parts.append((saliency, recipe.mask.map))
     functions = [getattr(namespace, chosen.name) for namespace, chosen in parts]
     functions += [data.load, data.augment]
+    functions += [saliency.masked] if recipe.mask else []
     functions += [saliency.threshold] if recipe.target else []
     functions += [attacks.correct] if recipe.select == "best_test" else []
     return [_loop_code(), fingerprint(*sorted({f.__module__ for f in functions}))]
@@ -74,9 +78,40 @@ def _identity(name: str) -> str:
 
 
 @lru_cache(maxsize=2)
-def images(recipe_data: Any, device: str) -> data.Images:
+def images(recipe_data: Part, device: str) -> data.Images:
     """The recipe's images, whole, on the device."""
     return data.load(recipe_data.name, device=device, **recipe_data.kwargs)
+
+
+def images_of(recipe: Recipe, device: str = "cpu") -> data.Images:
+    """What the recipe's net is trained and tested on: the recipe's images, masked as the recipe says."""
+    whole, mask = images(recipe.data, device), recipe.mask
+    if mask is None:
+        return whole
+    ranks = _ranks(recipe.data, mask.source, mask.map, mask.unit, mask.seed, device)
+    fill = saliency.fill_value(whole.x_train, mask.fill)
+    masked = [
+        saliency.masked(x, r, mask.share, remove=mask.remove, fill=fill, shows=mask.shows)
+        for x, r in zip((whole.x_train, whole.x_test), ranks, strict=True)
+    ]
+    return replace(whole, x_train=masked[0], x_test=masked[1])
+
+
+@lru_cache(maxsize=2)
+def _ranks(
+    recipe_data: Part, source: Recipe | None, chosen: Part | None, unit: str, seed: int, device: str
+) -> tuple[Tensor, Tensor]:
+    """saliency.ranks of the training and the test images, which masks of every share are cut from."""
+    whole = images(recipe_data, device)
+    generator = torch.Generator(device).manual_seed(seed)
+    ranks = []
+    for x, y in ((whole.x_train, whole.y_train), (whole.x_test, whole.y_test)):
+        if chosen is None:
+            found = torch.rand(x.shape, generator=generator, device=device)
+        else:
+            found = call(saliency, chosen, get(source, device=device), x, y, generator=generator)
+        ranks.append(saliency.ranks(found, unit=unit, generator=generator))
+    return ranks[0], ranks[1]
 
 
 def get(recipe: Recipe, *, device: str = "cpu", report: Report | None = None) -> nn.Module:
@@ -108,7 +143,7 @@ def _train(recipe: Recipe, weights: Path, device: str, report: Report | None) ->
     with _one_thread(device):
         model, history = train(
             recipe,
-            images(recipe.data, device),
+            images_of(recipe, device),
             target=target,
             checkpoint=partial,
             progress=report and progress,

@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load, save
@@ -137,7 +138,11 @@ def _step(
     target: Tensor | None,
     generator: torch.Generator,
 ) -> Tensor:
-    """One update; returns the detached loss. No synchronisation with the host."""
+    """One update; returns the detached loss. No synchronisation with the host.
+
+    A loss that yields several scalars, each for a part of the net's parameters, gets one update for each, the
+    next scalar computed after it; the result is their sum.
+    """
     if recipe.augment:
         if target is None:
             x = data.augment(x, generator=generator)
@@ -148,14 +153,17 @@ def _step(
     if recipe.target is not None and recipe.target.phi is not None:
         target = saliency.threshold(target, recipe.target.phi)
     tensors = (x, y) if target is None else (x, y, target)
-    optimiser.zero_grad(set_to_none=True)
-    loss = call(losses, recipe.loss, model, *tensors, generator=generator)
-    loss.backward()
-    optimiser.step()
-    return loss.detach()
+    result = call(losses, recipe.loss, model, *tensors, generator=generator)
+    total = torch.zeros((), device=x.device)
+    for loss in (result,) if isinstance(result, Tensor) else result:
+        optimiser.zero_grad(set_to_none=True)  # parameters without a gradient are left as they are
+        loss.backward()
+        optimiser.step()
+        total += loss.detach()
+    return total
 
 
-def call(namespace: object, chosen: Part, *args: object, generator: torch.Generator) -> Tensor:
+def call(namespace: object, chosen: Part, *args: object, generator: torch.Generator) -> Any:
     """namespace.chosen(*args, **settings), with the generator if the function takes one."""
     function = getattr(namespace, chosen.name)
     takes_generator = "generator" in function.__annotations__

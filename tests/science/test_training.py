@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from companion import data, fingerprint, saliency, store, training
-from companion.recipes import Recipe, Target, digest, needed, part
+from companion.recipes import Mask, Recipe, Target, digest, needed, part
 
 PLAIN = Recipe(part("digits", n_train=150), part("digits_cnn"), epochs=3)
 ATTACK = part("adversarial", norm="l2", eps=0.3, steps=2, protocol="ir_paper")
@@ -177,6 +177,7 @@ class TestStore:
                 "loss": part("jacobian", lambda_j=1.0),
                 "inputs": ATTACK,
                 "target": IR.target,
+                "mask": Mask(0.5),
                 "optimiser": part("SGD", lr=0.02),
                 "schedule": "constant",
                 "augment": True,
@@ -187,10 +188,29 @@ class TestStore:
             }.items()
         ]
         assert {f.name for f in dataclasses.fields(Recipe)} == {
-            *("data", "model", "loss", "inputs", "target", "optimiser", "schedule"),
+            *("data", "model", "loss", "inputs", "target", "mask", "optimiser", "schedule"),
             *("augment", "epochs", "batch_size", "select", "seed"),
         }
         assert len({store.key(r) for r in [PLAIN, *changed]}) == len(changed) + 1
+
+    def test_every_field_of_a_mask_changes_the_key(self):
+        mask = Mask(0.5, source=ROBUST, map=part("loss_gradient"))
+        changed = [
+            dataclasses.replace(mask, **{name: value})
+            for name, value in {
+                "share": 0.4,
+                "source": PLAIN,
+                "map": part("gradient_x_input"),
+                "remove": "smallest",
+                "unit": "entry",
+                "fill": 0.0,
+                "shows": "mask",
+                "seed": 1,
+            }.items()
+        ]
+        assert len(changed) == len(dataclasses.fields(Mask))
+        keys = {store.key(dataclasses.replace(PLAIN, mask=m)) for m in [None, mask, *changed]}
+        assert len(keys) == len(changed) + 2
 
     def test_a_net_depends_on_the_code_it_is_trained_by_and_on_no_other(self, monkeypatch):
         def touched(recipe, module):
