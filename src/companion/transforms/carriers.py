@@ -79,27 +79,26 @@ def draw(
 @lru_cache
 def parse(carrier: str) -> distributions.Distribution:
     """The object of torch.distributions that a call such as "StudentT(df=5)" makes; errors as in `draw`."""
-    try:
-        call = ast.parse(carrier, mode="eval").body
-    except SyntaxError:
-        call = None
-    name = call.func.id if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) else carrier
-    if name not in distributions.__all__:
-        near = get_close_matches(name, [*CARRIERS, *distributions.__all__], n=1, cutoff=0.5)
+    name = carrier.partition("(")[0]
+    kind = getattr(distributions, name, None)
+    if not (isinstance(kind, type) and issubclass(kind, distributions.Distribution)):
+        near = get_close_matches(name, [*CARRIERS, *distributions.__all__], n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueError(
             f"carrier={carrier!r}; expected one of {', '.join(CARRIERS)}, or a distribution of "
             f'torch.distributions with its arguments, such as "StudentT(df=5)"{hint}'
         )
     try:
+        call = ast.parse(carrier, mode="eval").body
         positional = [ast.literal_eval(argument) for argument in call.args]
         named = {argument.arg: ast.literal_eval(argument.value) for argument in call.keywords}
-        distribution = getattr(distributions, name)(*positional, **named)
+        distribution = kind(*positional, **named)
         if distribution.batch_shape or distribution.event_shape:
             raise ValueError("a carrier draws single numbers, not vectors")
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, SyntaxError, TypeError, ValueError) as error:
         raise ValueError(
-            f'carrier={carrier!r}: {error}; write it with numbers for arguments, such as "StudentT(df=5)"'
+            f'carrier={carrier!r} is no distribution with numbers for arguments, such as "StudentT(df=5)": '
+            f"{str(error).splitlines()[0]}"
         ) from error
     return distribution
 

@@ -6,7 +6,7 @@ from zlib import crc32
 import torch
 from torch import Tensor, nn
 
-from companion.transforms.carriers import check_carrier, draw
+from companion.transforms.carriers import CARRIERS, check_carrier, draw
 
 
 def noise_modulation(
@@ -47,32 +47,41 @@ def noise_modulation(
         noise = draw(carrier, shape, generator=generator, device=x.device, dtype=x.dtype)
     else:
         noise = _noise_of(x, carrier, shape[1:], fixed_seed)
-    return modulate(x, noise.mul_(1 - beta).add_(beta), centre=centre)
+    c = noise.mul_(1 - beta).add_(beta)
+    # The six named carriers are continuous, so no image's is zero, and no check makes the host wait for it.
+    return _modulate(x, c, centre) if carrier in CARRIERS else modulate(x, c, centre=centre)
 
 
 def modulate(x: Tensor, carrier: Tensor, *, centre: float | Sequence[float] = 0.0) -> Tensor:
     """Modulational training's input x' = centre + m (x - centre), m = multiplier(carrier): shaped like x.
 
-    Source: NM eq. 7, with centre 0. carrier: (B, C, H, W), or with 1 in place of B or C, for any carrier,
-    random or not. centre: see noise_modulation. Raises ValueError where the carrier of an image is zero.
+    Source: NM eq. 7, with centre 0. carrier: (B, C, H, W), or with 1 in place of B or C; any carrier, random
+    or not. centre: see noise_modulation. Raises ValueError where the carrier of an image is zero everywhere.
     """
-    origin = torch.as_tensor(centre, dtype=x.dtype, device=x.device).view(-1, 1, 1)
-    return torch.lerp(origin, x, multiplier(carrier))  # lerp returns x exactly where m = 1
+    zero = (carrier == 0).flatten(1).all(1)
+    if zero.any():
+        raise ValueError(
+            f"the carrier of image {int(zero.nonzero()[0])} is zero everywhere, and eq. 7 divides by its "
+            "power: take a carrier that is not"
+        )
+    return _modulate(x, carrier, centre)
 
 
 def multiplier(carrier: Tensor) -> Tensor:
     """m_n = N c_n^2 / C_0 with C_0 = sum_n c_n^2, for each image of carrier (B, ...): its mean is 1.
 
-    Source: NM eq. 7; equals 1 + (c_n^2 - C_0 / N) N / C_0, eq. 9. Raises ValueError where C_0 is 0.
+    Source: NM eq. 7; it is 1 + (c_n^2 - C_0 / N) N / C_0, eq. 9. NaN where the carrier is zero everywhere.
     """
     power = carrier.square()
-    mean = power.mean(tuple(range(1, carrier.ndim)), keepdim=True)
-    if not mean.all():
-        raise ValueError(
-            f"the carrier of image {int((mean == 0).nonzero()[0, 0])} is zero everywhere, and eq. 7 divides "
-            "by its power: take a carrier that is not"
-        )
-    return power / mean
+    return power / power.mean(tuple(range(1, carrier.ndim)), keepdim=True)
+
+
+def _modulate(x: Tensor, carrier: Tensor, centre: float | Sequence[float]) -> Tensor:
+    m = multiplier(carrier)
+    if centre == 0:
+        return m * x
+    origin = torch.as_tensor(centre, dtype=x.dtype, device=x.device).view(-1, 1, 1)
+    return torch.lerp(origin, x, m)
 
 
 def _noise_of(x: Tensor, carrier: str, shape: Sequence[int], seed: int) -> Tensor:
