@@ -14,6 +14,7 @@ def lenet(
     *,
     channels: tuple[int, int] = (6, 16),
     kernel: int = 5,
+    padding: tuple[int, int] = (2, 0),
     hidden: tuple[int, int] = (120, 84),
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -21,23 +22,25 @@ def lenet(
     """conv-ReLU-maxpool twice, dense-ReLU twice, dense; logits out.
 
     Source: LeCun et al. 1998, LeNet-5, with ReLU, max pooling and fully connected maps, as NM section 3.2's
-    "LeNet" is commonly built; the first convolution pads, the second does not (28-14-10-5). With the
-    default settings on 28x28 images it has 61,706 parameters. For 8x8 images take kernel=3.
+    "LeNet" is commonly built; the second convolution does not pad (28-14-10-5). With the default settings
+    on 28x28 images it has 61,706 parameters. For 8x8 images take kernel=3 and padding=(1, 1).
     mean, std: per channel, for normalising inside the net; None for none.
-    Raises ValueError when the second convolution and pooling leave nothing.
+    Raises ValueError when the second pooling leaves nothing.
     """
-    side = (size // 2 - kernel + 1) // 2
+    side = size
+    for margin in padding:
+        side = (side + 2 * margin - kernel + 1) // 2
     if side < 1:
         raise ValueError(
-            f"size={size} with kernel={kernel} leaves nothing after two poolings; expected at least "
-            f"{2 * kernel + 2} pixels, or a smaller kernel"
+            f"size={size} with kernel={kernel} and padding={padding} leaves nothing after two poolings; take "
+            "larger images, a smaller kernel or more padding"
         )
     first, second = channels
     return normalised(
-        nn.Conv2d(in_channels, first, kernel, padding=kernel // 2),
+        nn.Conv2d(in_channels, first, kernel, padding=padding[0]),
         nn.ReLU(),
         nn.MaxPool2d(2),
-        nn.Conv2d(first, second, kernel),
+        nn.Conv2d(first, second, kernel, padding=padding[1]),
         nn.ReLU(),
         nn.MaxPool2d(2),
         nn.Flatten(),
