@@ -56,7 +56,7 @@ def code_of(function: Callable[..., Any]) -> str:
 
 def _called(function: Any, local: dict[str, str]) -> tuple[set[str], dict[str, str]]:
     """Modules of the package that `function` names, and sources of the notebook's functions, itself first."""
-    local[function.__qualname__] = dedent(getsource(function))
+    local[function.__qualname__] = "".join(dedent(getsource(f)) for f in _functions(function))
     modules: set[str] = set()
     for code in _codes(function):
         for value in _named(function, code):
@@ -73,12 +73,14 @@ def _called(function: Any, local: dict[str, str]) -> tuple[set[str], dict[str, s
     return modules, local
 
 
+def _functions(function: Any) -> list[Any]:
+    """The function itself, or a class's methods: of a class made in a notebook no source is to be had."""
+    return [m for m in vars(function).values() if isfunction(m)] if isclass(function) else [function]
+
+
 def _codes(function: Any) -> Iterator[CodeType]:
     """The code of a function, or of a class's methods, with the functions and comprehensions inside."""
-    if isclass(function):
-        waiting = [m.__code__ for m in vars(function).values() if isfunction(m)]
-    else:
-        waiting = [function.__code__]
+    waiting = [f.__code__ for f in _functions(function)]
     while waiting:
         code = waiting.pop()
         yield code

@@ -52,8 +52,9 @@ def smoke(tmp_path_factory):
     import os
 
     root = tmp_path_factory.mktemp("checkout")
-    for name in ("pyproject.toml", "notebooks"):
+    for name in ("pyproject.toml", "notebooks", "book/claims"):
         source = ROOT / name
+        (root / name).parent.mkdir(exist_ok=True)
         (shutil.copytree if source.is_dir() else shutil.copy)(source, root / name)
     env = {**os.environ, "COMPANION_ROOT": str(root), "COMPANION_STORE": str(root / "store")}
     # Fractions come as text; eps=8/255 must arrive as a number
@@ -68,7 +69,7 @@ class TestSmoke:
     def test_every_experiment_leaves_rows(self, smoke):
         rows = json.loads((smoke[0] / "results.json").read_text())["rows"]
         found = {row["experiment"] for row in rows}
-        assert found >= {"IR-T1", "IR-F3", "IR-F4", "IR-G", "IR-ID", "IR-E5", "claims"}
+        assert found >= {"IR-T1", "IR-F3", "IR-F4", "IR-G", "IR-ID", "IR-E5", "data"}
         robust = [r for r in rows if r["experiment"] == "IR-T1" and r["quantity"] == "robust_accuracy"]
         assert {(r["protocol"], r["statistic"]) for r in robust} == {
             ("ir_paper", "mean"), ("ir_paper", "worst"), ("strong", "worst"),

@@ -115,7 +115,21 @@ def test_a_cell_executed_again_does_not_double_its_rows(checkout):
     assert [(row["model"], row["value"]) for row in results(run)["rows"]] == [("a", 0.3), ("b", 0.2)]
 
 
-@pytest.mark.parametrize("value", ["0.5", [1], object()])
+def test_a_number_for_each_repetition_leaves_mean_spread_and_list(checkout):
+    run, _ = begin(CELL)
+    run.record("T", "x", [1.0, 2.0, 6.0])
+    run.record("T", "one", (4,))
+    run.record("T", "gap", [1.0, float("nan")])
+    three, one, gap = run.rows
+    assert (three["value"], three["n"], three["values"]) == (3.0, 3, [1.0, 2.0, 6.0])
+    assert three["sd"] == pytest.approx(7**0.5)
+    assert (one["value"], one["n"], "sd" in one) == (4, 1, False)
+    assert (gap["value"], gap["n"], gap["values"]) == (None, 2, [1.0, None])
+    run.record("T", "x", [0.0])
+    assert len(run.rows) == 3 and run.rows[0]["values"] == [0.0] and "sd" not in run.rows[0]
+
+
+@pytest.mark.parametrize("value", ["0.5", ["a"], object()])
 def test_values_must_be_numbers(checkout, value):
     run, _ = begin(CELL)
     with pytest.raises(TypeError, match="is no number"):

@@ -49,6 +49,20 @@ def also_local(function):
     return function
 
 
+def test_a_class_counts_with_its_methods_and_what_they_name():
+    class Scaled:
+        def forward(self):
+            return check_norm
+
+    def measure():
+        return Scaled()
+
+    before = code_of(measure)
+    assert fingerprint_module._called(measure, {})[0] == {"companion.guards"}
+    Scaled.forward = lambda self: 2
+    assert code_of(measure) != before
+
+
 def test_a_changed_helper_changes_the_hash():
     def measure():
         return helper()

@@ -12,9 +12,10 @@ import os
 import time
 from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
-from companion.press import parameters, paths, provenance
+from companion.press import parameters, paths, provenance, rows
 from companion.press.parameters import Parameter, ParameterError
 from companion.press.paths import UserError, write_atomic
 
@@ -51,10 +52,16 @@ class Run:
     ) -> None:
         """Add a row to results.json: a number, its spread `sd` over `n` repetitions, and what it belongs to.
 
+        value: a number, or a list of one number for each repetition, such as one for each seed in order: then
+        mean, sd and n are written, and the list as `values`, by which claims are decided.
         A row with the same experiment, quantity and labels is replaced, so a cell may be executed again.
         A value that is not finite is written as null. Raises TypeError for a value that is no number.
         """
-        row: dict[str, Any] = {"experiment": experiment, "quantity": quantity, "value": _plain(value)}
+        row: dict[str, Any] = {"experiment": experiment, "quantity": quantity, "value": None}
+        if isinstance(value, list | tuple):
+            row |= _repeated([_plain(v) for v in value])
+        else:
+            row["value"] = _plain(value)
         if sd is not None:
             row["sd"] = _plain(sd)
         if n is not None:
@@ -220,7 +227,15 @@ def _root() -> Path:
 
 
 def _identity(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if key not in ("value", "sd", "n")}
+    return {key: value for key, value in row.items() if key not in rows.NUMBERS}
+
+
+def _repeated(values: list[float | None]) -> dict[str, Any]:
+    """Mean, spread (none for one), number and list; a repetition without a value leaves no mean."""
+    if None in values or not values:
+        return {"value": None, "n": len(values), "values": values}
+    found = {"value": fmean(values), "n": len(values), "values": values}
+    return found | ({"sd": stdev(values)} if len(values) > 1 else {})
 
 
 def _plain(value: Any) -> int | float | None:

@@ -7,7 +7,10 @@ from statistics import fmean, stdev
 
 from scipy.stats import t
 
-BADGES = {"reproduced": "ok", "not reproduced": "no", "inconclusive": "maybe", "not run": "none"}
+BADGES = {
+    **{"reproduced": "ok", "not reproduced": "no", "inconclusive": "maybe", "not run": "none"},
+    **{"holds": "ok", "contradicted": "no"},  # of the numbers a paper prints, which come without spread
+}
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,15 @@ def most_positive(differences: Mapping[str, Sequence[float]], *, tolerance: floa
     return _decide(
         differences, tolerance, lambda held, failed, n: 1 if held > n / 2 else -1 if failed >= n / 2 else 0
     )
+
+
+def in_print(differences: Mapping[str, Sequence[float]], *, most: bool = False) -> Verdict:
+    """Say whether printed numbers, without spread, bear a claim out: all differences (or most) positive."""
+    means = {name: fmean(values) for name, values in differences.items()}
+    held, n = sum(mean > 0 for mean in means.values()), len(means)
+    weakest = min(means, key=means.get)
+    word = "holds" if held == n or (most and held > n / 2) else "contradicted"
+    return Verdict(word, f"{held} of {n} hold; smallest: {weakest} {means[weakest]:+.2f}")
 
 
 def _decide(

@@ -1,4 +1,4 @@
-"""The command line: `companion run | build | check-site | list | record | clean | fetch`.
+"""The command line: `companion run | build | check-site | list | claims | record | clean | fetch`.
 
 Exit status: 0 done; 1 something ran and failed; 2 the user must mend what one line on stderr says.
 """
@@ -101,6 +101,25 @@ def list_(notebook: str | None) -> None:
     """Show the state of every run, or the parameters of one NOTEBOOK."""
     table = listing.parameters_table(notebooks.named(notebook)) if notebook else listing.runs_table()
     click.echo("\n".join(table))
+
+
+@cli.command("claims")
+@_PROFILE
+@click.option(
+    "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True,
+    help="A table of words, or everything.",
+)  # fmt: skip
+def claims_(profile: str, form: str) -> None:
+    """Decide every claim of the papers on the paper's print, a profile's runs and the recorded runs.
+
+    A claim whose inputs are missing is "not run".
+    """
+    if profile not in notebooks.profiles():
+        raise UserError(f"no profile '{profile}'; {paths.nearest(profile, notebooks.profiles())}")
+    from companion.press import verdicts  # brings scipy along, which no other command waits for
+
+    found = verdicts.of_profile(profile)
+    click.echo(verdicts.as_json(found) if form == "json" else "\n".join(verdicts.as_text(found)))
 
 
 @cli.command("record")

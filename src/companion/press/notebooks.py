@@ -71,9 +71,13 @@ def declared(name: str) -> dict[str, Parameter]:
 
 
 def recorded(name: str) -> str:
-    """Return the text of the recorded run that a chapter shows beside its own; empty if there is none."""
-    path = paths.root() / "results" / f"{name}.json"
-    return path.read_text("utf-8") if path.is_file() else ""
+    """Return the text of all a chapter shows beside its own run: the recorded run, the claims, the paper's numbers."""
+    claims = paths.root() / "book" / "claims"
+    ledgers = [
+        path for path in sorted(claims.glob("*.yaml")) if f"notebook: {name}\n" in path.read_text("utf-8")
+    ]
+    beside = [paths.root() / "results" / f"{name}.json", claims / "printed" / f"{name}.csv", *ledgers]
+    return "\n".join(path.read_text("utf-8") for path in beside if path.is_file())
 
 
 def profiles() -> list[str]:
