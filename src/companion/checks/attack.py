@@ -1,0 +1,337 @@
+"""Rows about one attack on one net: R3, R4, R8 to R12, R19 to R22, R25.
+
+Verdicts are bool tensors over points, True where the net is right and stays so; accuracies are shares of all
+points, so one that is misclassified from the start counts as fallen. Two accuracies on the same points are
+compared by the points they disagree on: `excess` says when a difference is more than chance.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from companion import guards
+from companion.attacks import correct, margin
+from companion.checks.report import Check, judge, not_run, percent, wilson
+from companion.saliency import input_gradient
+
+#: (model, x, y, *, norm, eps, steps, loss, generator) -> x_adv, such as attacks.pgd.
+Attack = Callable[..., Tensor]
+
+
+def in_batches(attack: Attack, batch_size: int) -> Attack:
+    """The attack on `batch_size` points at a time; trace, if given, becomes that of all of them."""
+
+    def run(
+        model: nn.Module, x: Tensor, y: Tensor, *, trace: list | None = None, **settings: object
+    ) -> Tensor:
+        parts, traces = [], []
+        for images, labels in zip(x.split(batch_size), y.split(batch_size), strict=True):
+            own: list[Tensor] = []
+            keep = {} if trace is None else {"trace": own}
+            parts.append(attack(model, images, labels, **settings, **keep))
+            if own:
+                traces.append(torch.stack(own))
+        if traces:
+            longest = max(map(len, traces))  # a batch that had fallen earlier is NaN from there on
+            traces = [torch.cat([t, t.new_full((longest - len(t), t.shape[1]), torch.nan)]) for t in traces]
+            trace.extend(torch.cat(traces, 1))
+        return torch.cat(parts)
+
+    return run
+
+
+def worst_of(attack: Attack, losses: tuple[str, ...]) -> Attack:
+    """The attack with each loss in turn, every one on what the earlier ones left standing."""
+
+    def run(model: nn.Module, x: Tensor, y: Tensor, **settings: object) -> Tensor:
+        adversarial, standing = x.clone(), torch.arange(len(x), device=x.device)
+        for loss in losses:
+            adversarial[standing] = attack(model, x[standing], y[standing], **settings, loss=loss)
+            standing = standing[correct(model, adversarial[standing], y[standing])]
+        return adversarial
+
+    return run
+
+
+def accuracy(withstood: Tensor) -> float:
+    return withstood.float().mean().item()
+
+
+def excess(more: Tensor, fewer: Tensor) -> bool:
+    """Whether `more` stands more often than `fewer` does, beyond 2 standard errors, on the same points.
+
+    Only points on which they disagree carry information: b of them for `more`, c against. b - c has standard
+    error sqrt(b + c) when both are equally likely (McNemar 1947), so four points one way are no excess.
+    """
+    b, c = int((more & ~fewer).sum()), int((fewer & ~more).sum())
+    return b - c > 2 * math.sqrt(b + c)
+
+
+def inside_ball(x: Tensor, adversarial: Tensor, *, norm: str, eps: float) -> Check:
+    """R3: ||x_adv - x|| <= eps (1 + 1e-5) and 0 <= x_adv <= 1, no NaN. Figure: largest norm / eps.
+
+    The rounding of x + delta is allowed for: it exceeds 1e-5 eps when eps is a few 1 / 255.
+    """
+    order = torch.inf if norm == "linf" else 2
+    size = (adversarial.double() - x.double()).flatten(1).norm(order, dim=1)
+    rounding = torch.finfo(x.dtype).eps * (1 if norm == "linf" else math.sqrt(x[0].numel()))
+    largest = float(size.max())
+    in_box = bool(((adversarial >= 0) & (adversarial <= 1)).all())
+    return judge(
+        "R3",
+        in_box and largest <= eps * (1 + 1e-5) + rounding,
+        largest / eps if eps else largest,
+        f"The largest perturbation has {norm} norm {largest:.6g} (radius {eps:g}); pixels run from "
+        f"{float(adversarial.min()):.3g} to {float(adversarial.max()):.3g}.",
+    )
+
+
+def identity_at_zero(model: nn.Module, x: Tensor, y: Tensor, attack: Attack, **settings: object) -> Check:
+    """R4: at eps = 0 the attack returns the images; accuracy is clean accuracy. Figure: largest change."""
+    adversarial = attack(model, x, y, **settings | {"eps": 0.0})
+    changed = float((adversarial - x).abs().max())
+    same = torch.equal(correct(model, adversarial, y), correct(model, x, y))
+    return judge(
+        "R4",
+        changed <= guards.RANGE_TOLERANCE and same,
+        changed,
+        f"At radius 0 pixels change by at most {changed:.1g}; the verdicts are {'' if same else 'not '}those without "
+        "an attack.",
+    )
+
+
+def zero_gradients(model: nn.Module, x: Tensor, y: Tensor, *, batch_size: int = 1000) -> Check:
+    """R8: at most 1 % of the points have a cross-entropy gradient shorter than 1e-12. Figure: their share.
+
+    Per point, not averaged over a batch. Flat cross-entropy is what confident nets and quantised inputs have
+    in common; an attack that follows it stands still.
+    """
+    gradient = input_gradient(model, x, y, of="cross_entropy", chunk=batch_size)
+    size = gradient.double().flatten(1).norm(dim=1)
+    share = (size < 1e-12).float().mean().item()
+    return judge(
+        "R8",
+        share <= 0.01,
+        share,
+        f"{percent(share)} of the points have a cross-entropy gradient shorter than 1e-12; the median length "
+        f"is {float(size.median()):.2g}.",
+    )
+
+
+def loss_agreement(withstood: Mapping[str, Tensor], reported: tuple[str, ...]) -> Check:
+    """R9: no loss would have lowered the reported accuracy, and the losses agree. Figure: gap in points.
+
+    withstood: the verdicts of the same attack under several losses. reported: those whose worst case for
+    each point is reported. Fails when all losses together leave over 3 points fewer, more than `excess`
+    leaves to chance: the reported number is too high. Flagged when they leave over 1 point fewer, or when
+    one loss alone would have overstated by more than 3: then a paper that uses it does. Gaps are one-sided
+    because a loss that misses what another finds says nothing against the other. The figure is the larger
+    of the two gaps.
+    """
+    worst = torch.stack(list(withstood.values())).all(0)
+    stated = torch.stack([withstood[loss] for loss in reported]).all(0)
+    weakest = max(withstood, key=lambda loss: accuracy(withstood[loss]))
+    missed = 100 * (accuracy(stated) - accuracy(worst))
+    alone = 100 * (accuracy(withstood[weakest]) - accuracy(worst))
+    each = ", ".join(f"{percent(accuracy(v))} with {loss.replace('_', '-')}" for loss, v in withstood.items())
+    sentence = (
+        f"Accuracy under the attack: {each}, {percent(accuracy(worst))} with the worst of them for each point; "
+        f"what is reported ({' and '.join(reported).replace('_', '-')}) overstates it by {missed:.1f} points."
+    )
+    check = judge("R9", missed <= 3 or not excess(stated, worst), max(missed, alone), sentence)
+    differ = (missed > 1 and excess(stated, worst)) or (alone > 3 and excess(withstood[weakest], worst))
+    return replace(check, status="flagged") if check.status == "passed" and differ else check
+
+
+def monotone(withstood: Mapping[float, Tensor]) -> Check:
+    """R10: no larger radius leaves more standing than a smaller one (`excess`). Figure: largest rise, points."""
+    rows = [withstood[eps] for eps in sorted(withstood)]
+    pairs = [(small, large) for i, small in enumerate(rows) for large in rows[i + 1 :]]
+    rise = max(100 * (accuracy(large) - accuracy(small)) for small, large in pairs)
+    curve = ", ".join(f"{100 * accuracy(withstood[eps]):.0f} % at {eps:.3g}" for eps in sorted(withstood))
+    return judge(
+        "R10",
+        not any(excess(large, small) for small, large in pairs),
+        max(rise, 0.0),
+        f"Accuracy by radius, on {len(rows[0])} points: {curve}.",
+    )
+
+
+def grey_radius(x: Tensor, norm: str) -> float:
+    """The radius within which every image in [0, 1]^D has the grey image: 0.5, or 0.5 sqrt(D) for l2."""
+    return 0.5 if norm == "linf" else 0.5 * math.sqrt(x[0].numel())
+
+
+def large_eps(y: Tensor, predictions: Tensor, *, grey: Tensor, whole: Tensor) -> Check:
+    """R11: chance is reached where all images may become grey, and 0 where they may become anything.
+
+    grey, whole: verdicts at `grey_radius` and twice that. Chance is the share of the most frequent label
+    among these points, all that one answer for all can get right. At most 1 % (or one point) may be left of
+    the whole box. predictions: of the net on many images; where they are all one class the row cannot be
+    judged, there may be nothing to be moved to. Figure: accuracy in the whole box.
+    """
+    if len(predictions.unique()) < 2:
+        return not_run("R11", "The net gives one answer to all images, so there may be no adversarial image.")
+    chance = y.bincount().max().item() / len(y)
+    left = int(whole.sum())
+    return judge(
+        "R11",
+        accuracy(grey) <= chance and left <= max(1, 0.01 * len(y)),
+        accuracy(whole),
+        f"Where every image may become grey {percent(accuracy(grey))} withstand (chance: {percent(chance)}), "
+        f"in the whole box {percent(accuracy(whole))}.",
+    )
+
+
+def many_steps_beat_one(many: Tensor, single: Tensor) -> Check:
+    """R12: the attack leaves no more standing than its single step, FGSM (`excess`). Figure: difference."""
+    difference = 100 * (accuracy(many) - accuracy(single))
+    return judge(
+        "R12",
+        not excess(many, single),
+        difference,
+        f"{percent(accuracy(many))} withstand the attack, {percent(accuracy(single))} its single step.",
+    )
+
+
+def worst_case(withstood: Tensor, reported: float | None = None) -> Check:
+    """R19: what is reported is the mean over points of the worst case over attacks. Figure: that mean.
+
+    withstood: bool (attacks, B), such as Verdicts.withstood. reported: the share reported for them; None
+    for the companion's own, which is this mean. The minimum of means and the mean of means are larger.
+    """
+    if withstood.ndim != 2 or withstood.dtype != torch.bool:
+        raise ValueError(
+            f"withstood is {withstood.dtype} of shape {tuple(withstood.shape)}; expected bool (attacks, B), "
+            "one verdict for each attack and point"
+        )
+    worst = accuracy(withstood.all(0))
+    best_single = min(accuracy(row) for row in withstood)
+    reported = worst if reported is None else reported
+    return judge(
+        "R19",
+        abs(reported - worst) <= 0.5 / withstood.shape[1],
+        worst,
+        f"Reported: {percent(reported)}; worst case for each point over {len(withstood)} attacks: "
+        f"{percent(worst)}; the strongest single attack leaves {percent(best_single)}.",
+    )
+
+
+def rising_loss(trace: Tensor) -> Check:
+    """R20: the loss rises along the attack. trace: (steps, B), NaN once a point has stopped.
+
+    A point oscillates when falls make up more than 40 % of all the movement of its loss (half would be no
+    progress at all). Flagged when more than a quarter of the points do, when more than 5 % never see their
+    loss change (no gradient), or when the median change in a step is negative. Figure: the share that
+    oscillates. On digits nets healthy ones stay below 0.17, k-winners above 0.4.
+    """
+    change = trace[1:] - trace[:-1]
+    known = ~change.isnan()
+    if not known.any():
+        return not_run("R20", "Every point falls at once, so there is no loss to follow.")
+    median = float(change[known].median())
+    change = change[:, known.any(0)].nan_to_num(0)
+    movement = change.abs().sum(0)
+    oscillates = accuracy(-change.clamp(max=0).sum(0) > 0.4 * movement)
+    still = accuracy(movement == 0)
+    return judge(
+        "R20",
+        median >= 0 and still <= 0.05 and oscillates <= 0.25,
+        oscillates,
+        f"In a step the loss changes by {median:+.2g} (median); for {percent(oscillates)} of the points it falls "
+        f"nearly as much as it rises, for {percent(still)} it never changes.",
+    )
+
+
+def second_prediction(
+    model: nn.Module, adversarial: Tensor, y: Tensor, *, fallen: Tensor | None = None, batch_size: int = 1000
+) -> Check:
+    """R21: stored, predicted again in float32 without TF32 and in other batches, the verdicts are the same.
+
+    fallen: what the search itself held for misclassified (attacks.pgd's trace), known to be so or not. At
+    most 0.1 % of the points, or one, may differ. Figure: their share.
+    """
+    right = correct(model, adversarial, y, batch_size=batch_size)
+    stored = adversarial.to("cpu", torch.promote_types(adversarial.dtype, torch.float32), copy=True)
+    with _full_precision(adversarial.device.type):
+        again = correct(
+            model, stored.to(adversarial.device), y, batch_size=max(1, min(batch_size, len(y)) // 3)
+        )
+    flipped = right != again
+    if fallen is not None:
+        flipped |= fallen & again
+    flips = int(flipped.sum())
+    return judge(
+        "R21",
+        flips <= max(1, 0.001 * len(y)),
+        flips / len(y),
+        f"Of {len(y)} stored images {flips} get another verdict in full precision and other batches.",
+    )
+
+
+@contextmanager
+def _full_precision(device: str) -> Iterator[None]:
+    matmul, convolutions = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    try:
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+        with torch.autocast(device, enabled=False):
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = matmul, convolutions
+
+
+def undefended_twin(twin: nn.Module, x: Tensor, y: Tensor, attack: Attack, **settings: object) -> Check:
+    """R22: the attack fells a net of the same architecture trained without a defence. Figure: what is left.
+
+    Judged at a radius where a normal net must fall: twice the linearised distance that 95 % of its points do
+    not exceed, at least the reported radius, at most the box. Up to 10 % may be left.
+    """
+    right = correct(twin, x, y)
+    if not right.any():
+        return not_run("R22", "The twin classifies none of the points rightly.")
+    x, y, norm = x[right], y[right], str(settings["norm"])
+    reach = 2 * float(linearised_distance(twin, x, y, norm=norm).quantile(0.95, interpolation="lower"))
+    radius = min(max(settings["eps"], reach), 2 * grey_radius(x, norm))
+    left = accuracy(correct(twin, attack(twin, x, y, **settings | {"eps": radius}), y))
+    return judge(
+        "R22",
+        left <= 0.1,
+        left,
+        f"Of {len(y)} points the undefended twin keeps {percent(left)} at {norm} {radius:.3g}, where a normal "
+        "net falls.",
+    )
+
+
+def linearised_distance(model: nn.Module, x: Tensor, y: Tensor, *, norm: str) -> Tensor:
+    """-margin / ||grad margin||_dual, (B,): the radius at which a linear net falls; inf without gradient."""
+    with guards.frozen(model), torch.enable_grad():
+        point = x.detach().requires_grad_()
+        value = margin(model(point), y)
+        gradient = torch.autograd.grad(value.sum(), point)[0].flatten(1)
+    return -value.detach() / gradient.norm(1 if norm == "linf" else 2, dim=1)
+
+
+def interval(clean: Tensor, robust: Tensor) -> Check:
+    """R25: robust accuracy stands beside clean accuracy, n and 95 % intervals (Wilson).
+
+    clean, robust: bool (B,). Fails when a point counts as robust that the net misclassifies unperturbed.
+    Figure: half the width of the interval of the robust accuracy, in points.
+    """
+    n = len(clean)
+    ranges = [wilson(int(v.sum()), n) for v in (clean, robust)]
+    told = [
+        f"{percent(accuracy(v))} ({100 * low:.1f} to {100 * high:.1f})"
+        for v, (low, high) in zip((clean, robust), ranges, strict=True)
+    ]
+    impossible = int((robust & ~clean).sum())
+    more = f"; {impossible} count as robust but are misclassified unperturbed" if impossible else ""
+    return judge(
+        "R25",
+        impossible == 0,
+        50 * (ranges[1][1] - ranges[1][0]),
+        f"Clean accuracy {told[0]}, robust accuracy {told[1]}, 95 % intervals, n = {n}{more}.",
+    )
