@@ -199,13 +199,21 @@ def maps(target: Target, recipe: Recipe, *, device: str = "cpu", report: Report 
 def get_all(
     recipes: Iterable[Recipe], *, device: str = "cpu", jobs: int | None = None, report: Report | None = None
 ) -> list[nn.Module]:
-    """The nets of all recipes, in their order; missing ones are trained first, sources before users.
+    """The nets of all recipes, in their order, with those missing trained first; see train_all."""
+    recipes = list(recipes)
+    train_all(recipes, device=device, jobs=jobs, report=report)
+    return [get(recipe, device=device, report=report) for recipe in recipes]
+
+
+def train_all(
+    recipes: Iterable[Recipe], *, device: str = "cpu", jobs: int | None = None, report: Report | None = None
+) -> None:
+    """Train and keep the nets that are missing, sources before users, without loading them all at once.
 
     jobs: processes of one thread each on a CPU (default: this process's number of torch threads, since small
     nets gain far more from a second process than from a second thread). On a GPU nets are trained one
     by one here. A net that finished stays, whatever happens to the others.
     """
-    recipes = list(recipes)
     left = missing(recipes)
     workers = _workers(jobs, device, left)
     if workers > 1:
@@ -213,7 +221,6 @@ def get_all(
     else:
         for done, recipe in enumerate(left):
             get(recipe, device=device, report=report and _counted(report, done, len(left)))
-    return [get(recipe, device=device, report=report) for recipe in recipes]
 
 
 def present(recipe: Recipe) -> bool:

@@ -8,20 +8,41 @@ from companion.metrics.alignment_terms import (
     binarised_alignment,
     linearised_robustness,
 )
+from companion.metrics.correlation import Correlation, correlation
 from companion.metrics.homogeneous import homogeneous_decomposition
 from companion.metrics.jacobian_norms import jacobian_norms
+from companion.metrics.retraining import (
+    Leak,
+    area_under,
+    diff_roar,
+    mask_leak,
+    mu_kar,
+    mu_roar,
+    retrained_accuracies,
+    retrainings,
+)
 from companion.metrics.vii import constant_sign_vii, sign_cosine, vii, vii_chance
 
 __all__ = [
     "AlignmentTerms",
+    "Correlation",
+    "Leak",
     "alignment",
     "alignment_terms",
+    "area_under",
     "binarised_alignment",
     "constant_sign_vii",
+    "correlation",
     "cosine_to_target",
+    "diff_roar",
     "homogeneous_decomposition",
     "jacobian_norms",
     "linearised_robustness",
+    "mask_leak",
+    "mu_kar",
+    "mu_roar",
+    "retrained_accuracies",
+    "retrainings",
     "sign_cosine",
     "vii",
     "vii_chance",

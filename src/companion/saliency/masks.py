@@ -20,7 +20,7 @@ def ranks(maps: Tensor, *, unit: str = "pixel", generator: torch.Generator | Non
     values = maps.abs().sum(1, keepdim=True) if unit == "pixel" else maps.abs()
     flat = values.flatten(1)
     shuffled = torch.rand(flat.shape, generator=generator, device=maps.device).argsort(1)
-    order = flat.gather(1, shuffled).argsort(1, descending=True, stable=True)  # ties stay in shuffled order
+    order = flat.gather(1, shuffled).argsort(dim=1, descending=True, stable=True)  # ties stay shuffled
     places = torch.arange(flat.shape[1], dtype=torch.int32, device=maps.device).expand(flat.shape)
     return places.new_empty(flat.shape).scatter_(1, shuffled.gather(1, order), places).view_as(values)
 
