@@ -101,13 +101,17 @@ class Rule(_Strict):
 
 
 class Claim(_Strict):
-    """What a paper says, where, with which numbers, and the rule that decides it, fixed before the run."""
+    """What a paper says, where, with which numbers, and the rule that decides it, fixed before the run.
+
+    anchor: the label of the cell in the notebook that makes the rows it is decided on.
+    """
 
     id: str
     statement: str
     where: str = ""
     paper: str = ""
     note: str = ""
+    anchor: str = ""
     rule: Rule | None = None
 
 
@@ -133,7 +137,7 @@ class Decided:
 
 
 def folder() -> Path:
-    """Where the ledgers are: in the checkout, or beside this module where the package is installed without."""
+    """Where the ledgers are: in the checkout, or beside this module where no checkout is."""
     installed = Path(__file__).parent / "claims_of_papers"
     return installed if installed.is_dir() else paths.root() / "book" / "claims"
 

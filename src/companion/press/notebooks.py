@@ -71,7 +71,7 @@ def declared(name: str) -> dict[str, Parameter]:
 
 
 def recorded(name: str) -> str:
-    """Return the text of all a chapter shows beside its own run: the recorded run, the claims, the paper's numbers."""
+    """Return the text of what a chapter shows beside its own run: recorded run, claims, printed numbers."""
     claims = paths.root() / "book" / "claims"
     ledgers = [
         path for path in sorted(claims.glob("*.yaml")) if f"notebook: {name}\n" in path.read_text("utf-8")

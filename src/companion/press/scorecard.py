@@ -1,0 +1,132 @@
+"""The scorecard page: all claims of all papers by where they were decided, as HTML that needs no kernel."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from companion.press import claims, verdicts
+from companion.press.claims import Verdict
+from companion.press.verdicts import Standing
+
+#: Filters the table below it. Without JavaScript the form stays hidden and the table is whole.
+_SCRIPT = """
+(() => {
+  const form = document.currentScript.parentElement.querySelector("form");
+  const rows = [...form.parentElement.querySelectorAll("tr[data-paper]")];
+  const told = form.querySelector("output");
+  const filter = () => {
+    const paper = form.elements.paper.value, word = form.elements.word.value;
+    let shown = 0;
+    for (const row of rows) {
+      const words = row.dataset.words.split("|");
+      row.hidden = (paper && row.dataset.paper !== paper) || (word && !words.includes(word));
+      shown += !row.hidden;
+    }
+    told.value = shown + " of " + rows.length + " claims";
+  };
+  form.addEventListener("input", filter);
+  form.addEventListener("submit", event => event.preventDefault());
+  form.hidden = false;
+  filter();
+})();
+"""
+
+
+def page(profile: str, link: str = "../{notebook}.html#{anchor}") -> str:
+    """The scorecard as HTML: how many claims got which word, a filter, and a row for each claim.
+
+    link: the address of a chapter's cell, with {notebook} and {anchor} to be filled in.
+    """
+    found = verdicts.of_profile(profile)
+    if not found:
+        return "<p>No claims are written down in <code>book/claims</code> yet.</p>"
+    sources = list(found[0].verdicts)
+    papers = list(dict.fromkeys(s.ledger.paper for s in found))
+    head = "".join(f'<th scope="col">{escape(_source(name, profile))}</th>' for name in ("claim", *sources))
+    body = "".join(_row(s, link, profile) for s in found)
+    return (
+        f'<div class="cmp-scorecard">{_summary(found, papers, sources, profile)}{_form(papers)}'
+        f'<div class="cmp-scroll"><table class="cmp-table cmp-claims"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div><script>{_SCRIPT}</script></div>"
+    )
+
+
+def _source(name: str, profile: str) -> str:
+    return f"this book's run ({profile})" if name == profile else name
+
+
+def _summary(found: Sequence[Standing], papers: Sequence[str], sources: Sequence[str], profile: str) -> str:
+    """A row for each paper: what its claims came to, by source."""
+    head = "".join(f'<th scope="col">{escape(_source(n, profile))}</th>' for n in ("paper", *sources))
+    rows = ""
+    for paper in papers:
+        of_paper = [s for s in found if s.ledger.paper == paper]
+        cells = ""
+        for source in sources:
+            words = [_overall(s.verdicts[source]) for s in of_paper]
+            badges = " ".join(
+                f'<span class="cmp-verdict {badge}">{words.count(word)} {word}</span>'
+                for word, badge in claims.BADGES.items()
+                if word in words
+            )
+            cells += f'<td class="text">{badges}</td>'
+        rows += f'<tr><th scope="row">{escape(paper)} ({len(of_paper)} claims)</th>{cells}</tr>'
+    caption = (
+        "Claims by paper. Decided under two protocols, a claim counts as reproduced only when it is under both, "
+        "and as not reproduced when it fails under one."
+    )
+    return (
+        f'<div class="cmp-scroll"><table class="cmp-table"><caption>{caption}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _overall(of: Mapping[str, Verdict]) -> str:
+    """One word for verdicts under several restrictions: the least favourable one that was decided."""
+    words = [v.word for v in of.values()]
+    for word in ("not reproduced", "contradicted", "inconclusive", "reproduced", "holds"):
+        if word in words:
+            return word
+    return "not run"
+
+
+def _form(papers: Sequence[str]) -> str:
+    options = "".join(f"<option>{escape(p)}</option>" for p in papers)
+    words = "".join(f"<option>{word}</option>" for word in claims.BADGES)
+    return (
+        '<form class="cmp-filter" hidden>'
+        f'<label>Paper <select name="paper"><option value="">all</option>{options}</select></label> '
+        f'<label>Verdict <select name="word"><option value="">any</option>{words}</select></label> '
+        "<output></output></form>"
+    )
+
+
+def _row(s: Standing, link: str, profile: str) -> str:
+    words = "|".join(dict.fromkeys(v.word for of in s.verdicts.values() for v in of.values()))
+    place = escape(link.format(notebook=f"notebooks/{s.ledger.notebook}", anchor=s.claim.anchor or ""))
+    about = "; ".join(t for t in (s.claim.where, f"the paper: {s.claim.paper}" if s.claim.paper else "") if t)
+    small = f"<br><small>{escape(about, quote=False)}</small>" if about else ""
+    note = f"<br><small>{escape(s.claim.note, quote=False)}</small>" if s.claim.note else ""
+    first = (
+        f'<th scope="row"><a href="{place.removesuffix("#")}">{s.claim.id}</a><br>'
+        f'<span class="statement">{escape(s.claim.statement, quote=False)}</span>{small}{note}</th>'
+    )
+    cells = "".join(
+        f'<td class="text" data-source="{escape(_source(name, profile))}">{_cell(of)}</td>'
+        for name, of in s.verdicts.items()
+    )
+    return f'<tr data-paper="{escape(s.ledger.paper)}" data-words="{words}">{first}{cells}</tr>'
+
+
+def _cell(of: Mapping[str, Verdict]) -> str:
+    """A badge for each restriction under which something was decided, the numbers on demand."""
+    decided = {name: v for name, v in of.items() if v.word != "not run"}
+    if not decided:
+        return next(iter(of.values())).badge
+    parts = []
+    for name, v in decided.items():
+        under = f"<small>{escape(name)}</small> " if name else ""
+        parts.append(
+            f"<details><summary>{under}{v.badge}</summary>"
+            f"<small>{escape(v.detail, quote=False)}</small></details>"
+        )
+    return "".join(parts)
