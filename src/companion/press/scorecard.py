@@ -71,8 +71,8 @@ def _summary(found: Sequence[Standing], papers: Sequence[str], sources: Sequence
             cells += f'<td class="text">{badges}</td>'
         rows += f'<tr><th scope="row">{escape(paper)} ({len(of_paper)} claims)</th>{cells}</tr>'
     caption = (
-        "Claims by paper. Decided under two protocols, a claim counts as reproduced only when it is under both, "
-        "and as not reproduced when it fails under one."
+        "Claims by paper. Decided under two protocols, a claim counts as reproduced only when it is so under "
+        "both, and as not reproduced when it fails under one."
     )
     return (
         f'<div class="cmp-scroll"><table class="cmp-table"><caption>{caption}</caption>'
