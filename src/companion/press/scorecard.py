@@ -45,7 +45,8 @@ def page(profile: str, link: str = "../{notebook}.html#{anchor}") -> str:
     body = "".join(_row(s, link, profile) for s in found)
     return (
         f'<div class="cmp-scorecard">{_summary(found, papers, sources, profile)}{_form(papers)}'
-        f'<div class="cmp-scroll"><table class="cmp-table cmp-claims"><thead><tr>{head}</tr></thead>'
+        '<div class="cmp-scroll"><table class="cmp-table cmp-cards cmp-claims">'
+        f"<thead><tr>{head}</tr></thead>"
         f"<tbody>{body}</tbody></table></div><script>{_SCRIPT}</script></div>"
     )
 

@@ -1,11 +1,11 @@
-"""The directive `scorecard`: all claims, decided on the runs of the profile that is being built."""
+"""Directives `scorecard` and `errata`: claims decided on the runs of the profile being built, and errata."""
 
 from __future__ import annotations
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
 
-from companion.press import scorecard
+from companion.press import errata, scorecard
 
 
 class Scorecard(Directive):
@@ -17,6 +17,15 @@ class Scorecard(Directive):
         return [nodes.raw("", scorecard.page(env.config.companion_profile), format="html")]
 
 
+class Errata(Directive):
+    """Insert the errata of all papers."""
+
+    def run(self) -> list[nodes.Node]:
+        self.state.document.settings.env.note_reread()
+        return [nodes.raw("", errata.page(), format="html")]
+
+
 def setup(app) -> dict:
     app.add_directive("scorecard", Scorecard)
+    app.add_directive("errata", Errata)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

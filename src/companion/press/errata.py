@@ -1,0 +1,87 @@
+"""The errata page: what each paper prints, what is right, how one knows, and what the companion does."""
+
+from html import escape
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from companion.press import notebooks, paths
+from companion.press.paths import UserError
+
+#: What kinds of errata there are, as the page names them.
+KINDS = {
+    "mathematics": "a theorem",
+    "formula": "a formula",
+    "protocol": "a protocol",
+    "code": "text and code differ",
+    "slip": "a slip",
+    "ambiguity": "left open",
+}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Erratum(_Strict):
+    """One erratum. anchor: the label of the executed cell that shows it, in its paper's notebook."""
+
+    id: str
+    kind: Literal["mathematics", "formula", "protocol", "code", "slip", "ambiguity"]
+    printed: str
+    right: str
+    evidence: str
+    here: str
+    anchor: str = ""
+
+
+class Errata(_Strict):
+    """One paper's errata: book/errata/PAPER.yaml."""
+
+    paper: str
+    notebook: str
+    items: list[Erratum]
+
+
+def load() -> list[Errata]:
+    """All papers' errata. Raises UserError naming the file and what is wrong with it."""
+    found = []
+    for path in sorted((paths.root() / "book" / "errata").glob("*.yaml")):
+        try:
+            found.append(Errata.model_validate(yaml.safe_load(path.read_text("utf-8"))))
+        except (yaml.YAMLError, ValidationError) as error:
+            raise UserError(f"{paths.shown(path)}: {' '.join(str(error).split())}") from None
+    return found
+
+
+def page() -> str:
+    """All errata as HTML, a table for each paper; a paper whose chapter is to come says so."""
+    return "".join(_table(of) for of in load())
+
+
+def _table(of: Errata) -> str:
+    written = of.notebook in notebooks.names()
+    title = f"{escape(of.paper)}: {len(of.items)} entries"
+    title += "" if written else " (its chapter is to come: the last column says what it is to do)"
+    heads = ("", "printed", "right", "how one knows", "in this book")
+    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
+    body = "".join(_row(item, of.notebook if written else "", heads) for item in of.items)
+    return (
+        f'<div class="cmp-scroll"><table class="cmp-table cmp-cards"><caption><b>{title}</b></caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _row(item: Erratum, notebook: str, heads: tuple[str, ...]) -> str:
+    evidence = escape(item.evidence, quote=False)
+    if item.anchor and notebook:
+        evidence += f' <a href="../notebooks/{notebook}.html#{item.anchor}">See the cell.</a>'
+    texts = [escape(item.printed, quote=False), escape(item.right, quote=False), evidence]
+    texts.append(escape(item.here, quote=False))
+    cells = "".join(
+        f'<td class="text" data-source="{name}">{text}</td>'
+        for name, text in zip(heads[1:], texts, strict=True)
+    )
+    first = f'<th scope="row" id="{item.id.lower()}">{item.id}<br><small>{KINDS[item.kind]}</small></th>'
+    return f"<tr>{first}{cells}</tr>"

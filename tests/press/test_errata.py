@@ -1,0 +1,51 @@
+"""The errata page, and that it leaves out none of the papers' entries."""
+
+import pytest
+from bs4 import BeautifulSoup
+
+from companion.press import errata
+from companion.press.paths import UserError
+
+TEXT = """\
+paper: P
+notebook: {notebook}
+items:
+- {{id: P-E1, kind: formula, printed: a < b, right: c, evidence: d, here: e, anchor: p-t1}}
+"""
+
+
+@pytest.fixture
+def book(checkout):
+    (checkout.root / "book" / "errata").mkdir(parents=True)
+    return checkout
+
+
+def shown(book, notebook: str) -> BeautifulSoup:
+    (book.root / "book" / "errata" / "p.yaml").write_text(TEXT.format(notebook=notebook), "utf-8")
+    return BeautifulSoup(errata.page(), "html.parser")
+
+
+def test_an_entry_leads_to_the_cell_that_shows_it(book):
+    book.notebook("small")
+    soup = shown(book, "small")
+    assert [td.text for td in soup.select("td")] == ["a < b", "c", "d See the cell.", "e"]
+    assert soup.select_one("a")["href"] == "../notebooks/small.html#p-t1"
+    assert soup.select_one("th#p-e1").text == "P-E1a formula"
+
+
+def test_a_chapter_to_come_is_said_and_not_linked(book):
+    soup = shown(book, "later")
+    assert "its chapter is to come" in soup.caption.text and soup.select_one("a") is None
+
+
+def test_a_file_that_cannot_be_read_is_named(book):
+    (book.root / "book" / "errata" / "p.yaml").write_text(TEXT.replace("formula", "misprint"), "utf-8")
+    with pytest.raises(UserError, match="book/errata/p.yaml"):
+        errata.load()
+
+
+def test_every_entry_of_the_spec_is_there():
+    """How many errata the spec lists for each paper; ids run from 1 without a gap."""
+    counts = {"IR": 14, "BR": 12, "NM": 8, "ET": 9, "BP": 8}
+    found = {of.paper: [item.id for item in of.items] for of in errata.load()}
+    assert found == {paper: [f"{paper}-E{i + 1}" for i in range(n)] for paper, n in counts.items()}
