@@ -2,9 +2,11 @@
 
 from companion.models.cnn import digits_cnn, simple_cnn
 from companion.models.fcnn import fcnn
+from companion.models.imagenet import resnet50
 from companion.models.lenet import lenet
 from companion.models.mlp import mlp
 from companion.models.normalise import Normalize
+from companion.models.one_hidden import one_hidden
 from companion.models.resnet import resnet
 from companion.models.small_net import small_net
 from companion.models.vgg import vgg
@@ -16,7 +18,9 @@ __all__ = [
     "fcnn",
     "lenet",
     "mlp",
+    "one_hidden",
     "resnet",
+    "resnet50",
     "simple_cnn",
     "small_net",
     "vgg",
