@@ -19,9 +19,10 @@ def _laplace(shape: Sequence[int], **draw) -> Tensor:
 
 
 def _gamma(shape: Sequence[int], **draw) -> Tensor:
-    # Half a chi-square with two degrees of freedom. Gamma(1, 1) is Exponential(1) (NM-E1); other numbers of
-    # the generator make the two carriers two draws of one distribution.
-    return (torch.randn(shape, **draw).square_() + torch.randn(shape, **draw).square_()) / 2
+    # Gamma(1, 1) is Exponential(1) (NM-E1). Numbers that the exponential carrier would draw from the same
+    # generator are passed over, so that the two carriers are two draws of one distribution.
+    torch.rand(shape, **draw)
+    return _exponential(shape, **draw)
 
 
 def _rayleigh(shape: Sequence[int], **draw) -> Tensor:
