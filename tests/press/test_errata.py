@@ -49,3 +49,4 @@ def test_every_entry_of_the_spec_is_there():
     counts = {"IR": 14, "BR": 12, "NM": 8, "ET": 9, "BP": 8}
     found = {of.paper: [item.id for item in of.items] for of in errata.load()}
     assert found == {paper: [f"{paper}-E{i + 1}" for i in range(n)] for paper, n in counts.items()}
+    assert list(found) == list(counts)  # in the order of the book

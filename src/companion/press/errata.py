@@ -52,7 +52,7 @@ def load() -> list[Errata]:
             found.append(Errata.model_validate(yaml.safe_load(path.read_text("utf-8"))))
         except (yaml.YAMLError, ValidationError) as error:
             raise UserError(f"{paths.shown(path)}: {' '.join(str(error).split())}") from None
-    return found
+    return sorted(found, key=lambda of: paths.paper_rank(of.paper))
 
 
 def page() -> str:

@@ -157,7 +157,7 @@ def load() -> list[Ledger]:
     ids = [claim.id for ledger in found for claim in ledger.claims]
     if twice := {i for i in ids if ids.count(i) > 1}:
         raise UserError(f"{paths.shown(folder())}: {sorted(twice)[0]} stands there twice")
-    return found
+    return sorted(found, key=lambda of: paths.paper_rank(of.paper))
 
 
 def of_notebook(notebook: str) -> list[Ledger]:

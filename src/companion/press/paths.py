@@ -7,6 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
+#: The papers in the order in which the book tells of them.
+PAPERS = ("IR", "BR", "NM", "ET", "BP", "SH")
+
+
 class UserError(Exception):
     """A mistake of the user: shown as one line that names the value and the mend; exit status 2."""
 
@@ -39,6 +43,11 @@ def package_dir() -> Path:
     """Folder of the package source: the checkout's, or the installed one where the checkout has none."""
     inside = root() / "src" / "companion"
     return inside if inside.is_dir() else Path(__file__).resolve().parents[1]
+
+
+def paper_rank(paper: str) -> tuple[int, str]:
+    """Return a key that sorts papers as the book does, unknown ones last."""
+    return (PAPERS.index(paper) if paper in PAPERS else len(PAPERS), paper)
 
 
 def shown(path: Path) -> str:
