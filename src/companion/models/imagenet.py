@@ -28,7 +28,8 @@ def resnet50(
         net = build(weights=weights)
     except OSError as error:  # no network, or a broken download
         raise ValueError(
-            f"weights={weights!r} cannot be fetched ({error}); put torchvision's file into TORCH_HOME/hub/checkpoints"
+            f"weights={weights!r} cannot be fetched ({error}); put torchvision's file into "
+            "TORCH_HOME/hub/checkpoints"
         ) from error
     if classes != net.fc.out_features:
         net.fc = nn.Linear(net.fc.in_features, classes)

@@ -1,4 +1,4 @@
-"""An explorer of alignment in the plane: a net of two inputs that the page itself evaluates, no kernel needed.
+"""An explorer of alignment in the plane: a net of two inputs that the page evaluates itself, without a kernel.
 
 The mathematics and the drawing are in planar.js, beside this file.
 """
@@ -105,7 +105,8 @@ def explorer(nets: Sequence[Net], *, caption: str) -> Explorer:
     nets: shown one at a time, the first one first. caption: HTML, what is seen here.
     """
     choices = "".join(
-        f'<label><input type="radio" name="net" value="{i}"{" checked" * (i == 0)}><span>{escape(net.name)}</span></label>'
+        f'<label><input type="radio" name="net" value="{i}"{" checked" * (i == 0)}>'
+        f"<span>{escape(net.name)}</span></label>"
         for i, net in enumerate(nets)
     )
     sliders = "".join(
@@ -127,8 +128,9 @@ def explorer(nets: Sequence[Net], *, caption: str) -> Explorer:
         f'<form autocomplete="off" hidden><fieldset class="tabs"><legend>net</legend>{choices}</fieldset>'
         f'{sliders}<label><input type="checkbox" name="xi"> show ξ and γ of Theorem 3</label></form>'
         '<p class="note"></p>'
-        '<svg viewBox="0 0 400 400" role="img" aria-label="The plane: areas of the classes, the decision boundary, '
-        f'the point x with its distances, and the origin. The numbers below say the same."><defs>{tips}</defs>'
+        '<svg viewBox="0 0 400 400" role="img" aria-label="The plane: areas of the classes, the decision '
+        'boundary, the point x with its distances, and the origin. The numbers below say the same.">'
+        f"<defs>{tips}</defs>"
         f'{_PICTURE}</svg><div role="status"><dl>{terms}</dl></div>'
         f'<script type="application/json">{data}</script>'
         f"<script>(() => {{\n{_SCRIPT.read_text('utf-8')}}})();</script></figure>"
