@@ -1,4 +1,4 @@
-"""An explorer of alignment in the plane: a net of two inputs that the page evaluates itself, without a kernel.
+"""An explorer of alignment in the plane: a net of two inputs, evaluated by the page itself without a kernel.
 
 The mathematics and the drawing are in planar.js, beside this file.
 """
