@@ -99,8 +99,8 @@ def identity_at_zero(model: nn.Module, x: Tensor, y: Tensor, attack: Attack, **s
         "R4",
         changed <= guards.RANGE_TOLERANCE and same,
         changed,
-        f"At radius 0 pixels change by at most {changed:.1g}; the verdicts are {'' if same else 'not '}those without "
-        "an attack.",
+        f"At radius 0 pixels change by at most {changed:.1g}, and the accuracy is "
+        f"{'' if same else 'not '}the clean one.",
     )
 
 
@@ -128,27 +128,27 @@ def loss_agreement(withstood: Mapping[str, Tensor], reported: tuple[str, ...]) -
     withstood: the verdicts of the same attack under several losses. reported: those whose worst case for
     each point is reported. Fails when all losses together leave over 3 points fewer, more than `excess`
     leaves to chance: the reported number is too high. Flagged when they leave over 1 point fewer, or when
-    one loss alone would have overstated by more than 3: then a paper that uses it does. Gaps are one-sided
-    because a loss that misses what another finds says nothing against the other. The figure is the larger
-    of the two gaps.
+    cross-entropy alone, what papers mostly report, would have overstated by more than 3. Gaps are one-sided:
+    a loss that misses what another finds says nothing against the other, and on healthy nets the margin
+    loss alone misses up to 7 points. Figure: the larger of the two gaps, in points.
     """
     worst = torch.stack(list(withstood.values())).all(0)
     stated = torch.stack([withstood[loss] for loss in reported]).all(0)
-    weakest = max(withstood, key=lambda loss: accuracy(withstood[loss]))
+    single = withstood["cross_entropy"]
     missed = 100 * (accuracy(stated) - accuracy(worst))
-    alone = 100 * (accuracy(withstood[weakest]) - accuracy(worst))
+    alone = 100 * (accuracy(single) - accuracy(worst))
     each = ", ".join(f"{percent(accuracy(v))} with {loss.replace('_', '-')}" for loss, v in withstood.items())
     sentence = (
-        f"Accuracy under the attack: {each}, {percent(accuracy(worst))} with the worst of them for each point; "
-        f"what is reported ({' and '.join(reported).replace('_', '-')}) overstates it by {missed:.1f} points."
+        f"Accuracy under the attack: {each}, {percent(accuracy(worst))} with the worst at each point. "
+        f"What is reported, {' and '.join(reported).replace('_', '-')}, overstates it by {missed:.1f} points."
     )
     check = judge("R9", missed <= 3 or not excess(stated, worst), max(missed, alone), sentence)
-    differ = (missed > 1 and excess(stated, worst)) or (alone > 3 and excess(withstood[weakest], worst))
+    differ = (missed > 1 and excess(stated, worst)) or (alone > 3 and excess(single, worst))
     return replace(check, status="flagged") if check.status == "passed" and differ else check
 
 
 def monotone(withstood: Mapping[float, Tensor]) -> Check:
-    """R10: no larger radius leaves more standing than a smaller one (`excess`). Figure: largest rise, points."""
+    """R10: no larger radius leaves more standing than a smaller one (`excess`). Figure: largest rise."""
     rows = [withstood[eps] for eps in sorted(withstood)]
     pairs = [(small, large) for i, small in enumerate(rows) for large in rows[i + 1 :]]
     rise = max(100 * (accuracy(large) - accuracy(small)) for small, large in pairs)
@@ -242,8 +242,8 @@ def rising_loss(trace: Tensor) -> Check:
         "R20",
         median >= 0 and still <= 0.05 and oscillates <= 0.25,
         oscillates,
-        f"In a step the loss changes by {median:+.2g} (median); for {percent(oscillates)} of the points it falls "
-        f"nearly as much as it rises, for {percent(still)} it never changes.",
+        f"A step changes the loss by {median:+.2g} (median); it falls nearly as much as it rises for "
+        f"{percent(oscillates)} of the points, and never changes for {percent(still)}.",
     )
 
 
@@ -301,8 +301,8 @@ def undefended_twin(twin: nn.Module, x: Tensor, y: Tensor, attack: Attack, **set
         "R22",
         left <= 0.1,
         left,
-        f"Of {len(y)} points the undefended twin keeps {percent(left)} at {norm} {radius:.3g}, where a normal "
-        "net falls.",
+        f"The undefended twin keeps {percent(left)} of {len(y)} points at {norm} {radius:.3g}, where "
+        "normal nets fall.",
     )
 
 

@@ -1,7 +1,7 @@
 """Nets and an attack that are broken on purpose: what the rows must catch (R23).
 
-Each wraps a healthy net and keeps its clean accuracy or nearly so. Sources: Carlini et al. 2019, which asks that
-attacks be tried on such nets; Athalye et al. 2018, input transformations and randomness; Xiao et al. 2020,
+Each wraps a healthy net and keeps its clean accuracy or nearly so. Sources: Carlini et al. 2019, who ask for
+attacks to be tried on such nets; Athalye et al. 2018, input transformations and randomness; Xiao et al. 2020,
 k-winners-take-all; Noack et al. 2020, the mean loss with a floor (IR-E5).
 """
 
@@ -19,6 +19,7 @@ class Scaled(nn.Module):
     def __init__(self, model: nn.Module, factor: float = 30.0):
         super().__init__()
         self.model, self.factor = model, factor
+        self.train(model.training)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.factor * self.model(x)
@@ -30,6 +31,7 @@ class Quantised(nn.Module):
     def __init__(self, model: nn.Module, levels: int = 17):
         super().__init__()
         self.model, self.levels = model, levels
+        self.train(model.training)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.model((x * (self.levels - 1)).round() / (self.levels - 1))
@@ -58,7 +60,7 @@ def k_winners(model: nn.Module, share: float = 0.1) -> nn.Module:
         for name, child in parent.named_children():
             if isinstance(child, nn.ReLU):
                 setattr(parent, name, KWinners(share))
-    return model
+    return model.train(model.training)
 
 
 class Probabilities(nn.Module):
@@ -67,6 +69,7 @@ class Probabilities(nn.Module):
     def __init__(self, model: nn.Module):
         super().__init__()
         self.model = model
+        self.train(model.training)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.model(x).softmax(1)
@@ -78,13 +81,14 @@ class Noisy(nn.Module):
     def __init__(self, model: nn.Module, sigma: float = 0.1):
         super().__init__()
         self.model, self.sigma = model, sigma
+        self.train(model.training)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.model(x + self.sigma * torch.randn_like(x))
 
 
 class StuckBatchNorm(nn.BatchNorm2d):
-    """A BatchNorm that .eval() does not reach: it uses the statistics of the batch, and keeps updating them."""
+    """A BatchNorm that .eval() does not reach: it uses, and goes on updating, statistics of the batch."""
 
     def train(self, mode: bool = True) -> "StuckBatchNorm":
         return super().train(True)
@@ -92,7 +96,7 @@ class StuckBatchNorm(nn.BatchNorm2d):
 
 def batch_statistics(model: nn.Module, channels: int = 1) -> nn.Module:
     """The net behind a StuckBatchNorm that undoes the mean and variance of each batch."""
-    return nn.Sequential(StuckBatchNorm(channels), model).eval()
+    return nn.Sequential(StuckBatchNorm(channels), model).train(model.training)
 
 
 def mean_loss_with_floor(

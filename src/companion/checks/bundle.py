@@ -113,7 +113,7 @@ def _at_the_radius(
     traced: bool,
     batch_size: int,
 ) -> tuple[list[Check], Tensor]:
-    """The rows about the attack at the reported radius, on the points the net gets right, and its verdicts."""
+    """The rows about the attack at the reported radius, on the points the net gets right; its verdicts."""
     images, labels = x[right], y[right]
     norm, eps = settings["norm"], settings["eps"]
     adversarial, withstood, traces = {}, {}, {}
@@ -165,9 +165,10 @@ def _at_other_radii(
     """
     eps, grey = settings["eps"], rows.grey_radius(x, settings["norm"])
     whole = 2 * grey
+    wider = 2 * eps if 2 * eps < grey else (eps + whole) / 2
     grid = {
         radius: attacks.correct(model, attack(model, x, y, **settings | {"eps": radius}), y)
-        for radius in {eps / 2, 1.5 * eps, 2 * eps, grey, whole}
+        for radius in {eps / 2, wider, grey, whole}
         if radius <= whole
     }
     grid |= {0.0: torch.ones_like(robust), eps: robust}

@@ -88,8 +88,8 @@ def deterministic(model: nn.Module, x: Tensor, *, passes: int = 5, batch_size: i
         "R5",
         moved <= 1e-4 and share == 0,
         moved,
-        f"In {passes} passes over the same images {percent(share)} of the predictions change; logits move by at "
-        f"most {moved:.1g} of their largest size.",
+        f"In {passes} passes over the same images {percent(share)} of the predictions change; logits move by "
+        f"{moved:.1g} of their largest size.",
     )
 
 
@@ -110,8 +110,8 @@ def batch_invariant(model: nn.Module, x: Tensor, *, points: int = 64) -> Check:
     moved = max(float((part - whole).abs().max() / scale) for part in parts)
     changed = torch.stack([part.argmax(1) != whole.argmax(1) for part in parts]).any(0).float().mean().item()
     sentence = (
-        f"In batches of 1, 7 and {len(x)}, {percent(changed)} of {len(x)} predictions change; logits move by at "
-        f"most {moved:.1g} of their largest size."
+        f"In batches of 1, 7 and {len(x)} {percent(changed)} of {len(x)} predictions change; logits move by "
+        f"{moved:.1g} of their largest size."
     )
     check = judge("R6", changed == 0, changed, sentence)
     return check if changed or moved <= 0.01 else Check("R6", check.name, "flagged", changed, sentence)
@@ -139,8 +139,8 @@ def class_count(logits: Tensor, losses: tuple[str, ...]) -> Check:
         "R26",
         classes >= needed,
         float(classes),
-        f"{classes} classes: {' and '.join(losses).replace('_', '-')} need {needed}; {targeted} for targeted DLR, "
-        "which needs 4.",
+        f"{classes} classes: {' and '.join(losses).replace('_', '-')} need {needed}; {targeted} for targeted "
+        "DLR, which needs 4.",
     )
 
 
@@ -163,7 +163,7 @@ def no_choice_on_test_data(model: nn.Module, x: Tensor, recipe: Recipe | None) -
     if recipe is None:
         return not_run(
             "R27",
-            "The forward pass optimises nothing; no recipe was given, so how the epoch was chosen is unknown.",
+            "The forward pass optimises nothing; which epoch was kept is unknown, as no recipe was given.",
         )
     if recipe.select == "best_test":
         name = judge("R27", True, None, "").name

@@ -7,7 +7,7 @@ attack left standing (R15 to R18): there, whatever falls was missed by it.
 import torch
 from torch import Tensor, nn
 
-from companion.attacks import OBJECTIVES, apgd, correct, fmn, pgd, square
+from companion.attacks import OBJECTIVES, apgd, correct, ddn, pgd, square
 from companion.attacks.norms import random_start
 from companion.checks.attack import Attack, accuracy
 from companion.checks.report import Check, judge, not_run, percent
@@ -48,8 +48,8 @@ def converged_in_steps(
         "R13",
         lost <= max(1, 0.005 * len(y)) and change <= 0.01,
         100 * lost / len(y),
-        f"{2 * steps} steps instead of {steps} lower accuracy by {100 * lost / len(y):.1f} points and change the "
-        f"loss of what still stands by {percent(change)}.",
+        f"{2 * steps} steps instead of {steps} lower accuracy by {100 * lost / len(y):.1f} points; the "
+        f"loss of what still stands changes by {percent(change)}.",
     )
 
 
@@ -198,14 +198,14 @@ def minimal_distance(
     eps: float,
     batch_size: int = 500,
 ) -> Check:
-    """R24: the l2 distances of a minimal-distance attack (FMN) give the accuracy PGD gives, within 3 points.
+    """R24: the l2 distances of a minimal-distance attack (DDN) give the accuracy PGD gives, within 3 points.
 
     Its images must be misclassified, and on an affine net no distance may be below the exact one. standing:
     what the reported attack left. Figure: accuracy by distances - accuracy by the attack, in points.
     """
     if norm != "l2":
         return not_run("R24", "The minimal-distance attacks measure l2.")
-    found = fmn(model, x[points], y[points], batch_size=batch_size)
+    found = ddn(model, x[points], y[points], batch_size=batch_size)
     by_distance = int((found.distance > eps).sum()) / len(y)
     gap = 100 * (by_distance - accuracy(standing))
     reached = found.distance.isfinite()
