@@ -39,9 +39,9 @@ function chord(polygon, n, d) {
   const along = [-n[1] / norm(n), n[0] / norm(n)], from = [-d * n[0] / dot(n, n), -d * n[1] / dot(n, n)];
   let low = -Infinity, high = Infinity;
   polygon.forEach((p, i) => {
-    const edge = plus(polygon[(i + 1) % polygon.length], p, -1), inward = [-edge[1], edge[0]];
+    const edge = unit(plus(polygon[(i + 1) % polygon.length], p, -1)), inward = [-edge[1], edge[0]];
     const at = dot(inward, plus(from, p, -1)), speed = dot(inward, along);
-    if (Math.abs(speed) < 1e-12) { if (at < 0) high = -Infinity; }
+    if (Math.abs(speed) < 1e-12) { if (at < -1e-9) high = -Infinity; }
     else if (speed > 0) low = Math.max(low, -at / speed);
     else high = Math.min(high, -at / speed);
   });
@@ -58,16 +58,16 @@ function pieces(net) {
   const areas = [], boundary = [];
   cells.forEach(cell => {
     const centre = cell.reduce((sum, p) => plus(sum, p, 1 / cell.length), [0, 0]), parts = affine(net, centre);
+    // Where class i scores at least as much as all others but those left out.
+    const won = (i, ...without) => parts.reduce((left, b, k) => (k === i || without.includes(k) ? left
+      : clip(left, plus(parts[i].gradient, b.gradient, -1), parts[i].constant - b.constant)), cell);
     parts.forEach((a, i) => {
-      let area = cell;
-      parts.forEach((b, k) => {
-        if (k !== i) area = clip(area, plus(a.gradient, b.gradient, -1), a.constant - b.constant);
-      });
+      const area = won(i);
       if (area.length < 3) return;
       areas.push({ label: i, polygon: area });
       parts.forEach((b, k) => {
         const n = plus(a.gradient, b.gradient, -1);
-        const segment = k > i && norm(n) > 0 ? chord(area, n, a.constant - b.constant) : null;
+        const segment = k > i && norm(n) > 0 ? chord(won(i, k), n, a.constant - b.constant) : null;
         if (segment) boundary.push({ pair: [i, k], segment });
       });
     });
@@ -202,7 +202,7 @@ function setup(root) {
     else { x = sliders.map(slider => +slider.value); show(); }
   });
   form.addEventListener('submit', event => event.preventDefault());
-  root.querySelectorAll('[hidden]').forEach(part => { part.hidden = false; });
+  root.querySelectorAll('[hidden]').forEach(part => part.removeAttribute('hidden'));  // an SVG has no property hidden
   root.querySelector('.still').hidden = true;
   choose(0);
 }

@@ -128,10 +128,10 @@ def explorer(nets: Sequence[Net], *, caption: str) -> Explorer:
         f'<form autocomplete="off" hidden><fieldset class="tabs"><legend>net</legend>{choices}</fieldset>'
         f'{sliders}<label><input type="checkbox" name="xi"> show ξ and γ of Theorem 3</label></form>'
         '<p class="note"></p>'
-        '<svg viewBox="0 0 400 400" role="img" aria-label="The plane: areas of the classes, the decision '
+        '<svg hidden viewBox="0 0 400 400" role="img" aria-label="The plane: areas of the classes, the decision '
         'boundary, the point x with its distances, and the origin. The numbers below say the same.">'
         f"<defs>{tips}</defs>"
-        f'{_PICTURE}</svg><div role="status"><dl>{terms}</dl></div>'
+        f'{_PICTURE}</svg><div hidden role="status"><dl>{terms}</dl></div>'
         f'<script type="application/json">{data}</script>'
         f"<script>(() => {{\n{_SCRIPT.read_text('utf-8')}}})();</script></figure>"
     )
