@@ -51,7 +51,9 @@ def test_without_the_weights_the_mend_is_named(monkeypatch):
         resnet50()
 
 
-@pytest.mark.parametrize(("settings", "words"), [({"in_channels": 1}, "3 channels"), ({"size": 16}, "32 pixels")])
+@pytest.mark.parametrize(
+    ("settings", "words"), [({"in_channels": 1}, "3 channels"), ({"size": 16}, "32 pixels")]
+)
 def test_images_it_cannot_take_are_refused(settings, words):
     with pytest.raises(ValueError, match=words):
         resnet50(weights=None, **settings)

@@ -1,4 +1,4 @@
-"""The explorer in the plane: what the page computes is what the package computes, and the picture follows x."""
+"""The explorer in the plane: the page computes what the package computes, and the picture follows x."""
 
 import json
 import shutil
@@ -52,11 +52,9 @@ def in_the_page(nets, points):
 def test_the_page_measures_what_the_package_measures():
     nets = [random_net(seed, classes=2 + seed % 2) for seed in range(40)]
     points = torch.rand(10, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    names = {
-        "rho_tilde": "rho_tilde", "alpha": "alpha", "alpha_plus": "alpha_plus", "bound_2a": "bound_2a",
-        "bound_2b": "bound_2b", "bound_3_printed": "bound_3_printed", "bound_3": "bound_3", "label": "predicted",
-        "rival": "rival", "xi": "xi", "gamma": "gamma", "g": "g", "g_plus": "g_plus",
-    }  # fmt: skip
+    bounds = ("bound_2a", "bound_2b", "bound_3_printed", "bound_3")
+    same = ("rho_tilde", "alpha", "alpha_plus", "rival", "xi", "gamma", "g", "g_plus", *bounds)
+    names = {"label": "predicted"} | {name: name for name in same}
     compared = 0
     for net, found in zip(nets, in_the_page(nets, points), strict=True):
         terms = metrics.alignment_terms(as_module(*net), points)
@@ -106,7 +104,9 @@ def shown(*nets):
     return planar.explorer(nets, caption="In the <b>plane</b>")._repr_html_()
 
 
-NET = planar.Net("first </script>", "Try it.", [(1, 0, 0.75), (1, -3, 0.875)], [(1, 1, -0.5), (0, 0, 0)], (0.5, 0.25))
+NET = planar.Net(
+    "first </script>", "Try it.", [(1, 0, 0.75), (1, -3, 0.875)], [(1, 1, -0.5), (0, 0, 0)], (0.5, 0.25)
+)
 OTHER = planar.Net("second", "And this.", [(1.0, 1.0, -1.0)], [(1, 0), (-1, 0)], (0.75, 0.75), -1, 2)
 
 

@@ -12,17 +12,18 @@ from pathlib import Path
 
 _SCRIPT = Path(__file__).with_name("planar.js")
 
+#: What is shown, in the order planar.js fills it in, and the class of its line in the picture.
 NUMBERS = (
-    ("class of x", "F(x)"),
-    ("distance to the boundary", "ρ(x)"),
-    ("linearised robustness", "ρ̃(x)"),
-    ("the net is affine up to", "l(x)"),
-    ("alignment", "α(x)"),
-    ("binarised alignment", "α†(x)"),
-    ("Theorem 2, first bound", "(14)"),
-    ("Theorem 2, second bound", "(15)"),
-    ("Theorem 3 as printed", "(16)"),
-    ("Theorem 3 with γ", "(16), corrected"),
+    ("class of x, F(x)", ""),
+    ("distance to the boundary, ρ(x)", "rho"),
+    ("linearised robustness, ρ̃(x)", "rho-tilde"),
+    ("the net is affine up to l(x)", ""),
+    ("alignment, α(x)", "alpha"),
+    ("binarised alignment, α†(x)", ""),
+    ("Theorem 2, first bound", ""),
+    ("Theorem 2, second bound", ""),
+    ("Theorem 3 as printed", ""),
+    ("Theorem 3 with γ", ""),
 )
 
 # Back to front. Lengths are in the colour of what they measure; the rest is in the page's own ink.
@@ -56,6 +57,10 @@ _STYLE = """
 .cmp-planar .point { fill: currentColor; } .cmp-planar .handle { cursor: grab; touch-action: none; }
 .cmp-planar [data-class] { fill-opacity: 0.22; } .cmp-planar [data-class="0"] { fill: #56b4e9; }
 .cmp-planar [data-class="1"] { fill: #e69f00; } .cmp-planar [data-class="2"] { fill: #cc79a7; }
+.cmp-planar dt i { display: inline-block; width: 1.4em; margin-right: 0.4em; vertical-align: middle; }
+.cmp-planar dt .rho { border-top: 2px solid var(--pst-color-text-base, currentColor); }
+.cmp-planar dt .rho-tilde { border-top: 3px dashed var(--cmp-accent, #0072b2); }
+.cmp-planar dt .alpha { border-top: 4px solid #d55e00; }
 .cmp-planar dd.violated { color: var(--cmp-no, #a33b00); font-weight: 700; }
 """
 
@@ -114,7 +119,10 @@ def explorer(nets: Sequence[Net], *, caption: str) -> Explorer:
         f'<output aria-live="off">{value:.2f}</output></label>'
         for name, value in zip(("x₁", "x₂"), nets[0].start, strict=True)
     )
-    terms = "".join(f"<div><dt>{what} {sign}</dt><dd>–</dd></div>" for what, sign in NUMBERS)
+    terms = "".join(
+        f"<div><dt>{f'<i class={line}></i>' if line else ''}{what}</dt><dd>–</dd></div>"
+        for what, line in NUMBERS
+    )
     tips = "".join(
         f'<marker id="planar-tip{name}" viewBox="0 0 8 8" refX="6" refY="4" markerWidth="5" markerHeight="5" '
         f'orient="auto"><path d="M0 0L8 4L0 8Z" fill="{colour}"/></marker>'
@@ -128,8 +136,8 @@ def explorer(nets: Sequence[Net], *, caption: str) -> Explorer:
         f'<form autocomplete="off" hidden><fieldset class="tabs"><legend>net</legend>{choices}</fieldset>'
         f'{sliders}<label><input type="checkbox" name="xi"> show ξ and γ of Theorem 3</label></form>'
         '<p class="note"></p>'
-        '<svg hidden viewBox="0 0 400 400" role="img" aria-label="The plane: areas of the classes, the decision '
-        'boundary, the point x with its distances, and the origin. The numbers below say the same.">'
+        '<svg hidden viewBox="0 0 400 400" role="img" aria-label="The plane: areas of the classes, the '
+        'decision boundary, the point x with its distances, and the origin. The numbers below say the same.">'
         f"<defs>{tips}</defs>"
         f'{_PICTURE}</svg><div hidden role="status"><dl>{terms}</dl></div>'
         f'<script type="application/json">{data}</script>'
