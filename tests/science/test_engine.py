@@ -2,25 +2,31 @@
 
 import pytest
 import torch
+from torch import nn
 
 from companion import attacks, models
+from companion.attacks.precision import predict, still_correct
 
 
 @pytest.fixture
 def net():
+    """Every class is predicted somewhere, with margins that small attacks overcome."""
     torch.manual_seed(0)
-    return models.digits_cnn().eval()
+    net = models.digits_cnn().eval()
+    with torch.no_grad():
+        net[-1].bias -= net(torch.rand(200, 1, 8, 8)).mean(0)
+    return net
 
 
 @pytest.fixture
 def batch(net):
-    """Forty images with the net's own predictions as labels; some fall, some withstand."""
+    """Forty images with the net's own predictions as labels; some fall and some withstand."""
     x = torch.rand(40, 1, 8, 8, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         return x, net(x).argmax(1)
 
 
-SETTINGS = {"norm": "l2", "eps": 0.15, "steps": 6, "step_size": 0.05, "start": "none"}
+SETTINGS = {"norm": "l2", "eps": 0.06, "steps": 6, "step_size": 0.02, "start": "none"}
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "margin"])
@@ -49,3 +55,67 @@ def test_trace_of_a_sample_ends_with_the_iterate_it_falls_at(net, batch):
         assert (seen[:-1] < 0).all()
         assert not (len(seen) < len(trace)) or seen[-1] > 0
     assert not trace[:, ~fell].isnan().any()
+
+
+BF16 = torch.bfloat16
+
+
+@pytest.mark.parametrize("stop_early", [False, True])
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_searching_in_bfloat16_finds_the_same_verdicts(net, batch, norm, stop_early):
+    x, y = batch
+    settings = SETTINGS | {"norm": norm, "eps": {"linf": 0.01, "l2": 0.06}[norm], "stop_early": stop_early}
+    plain = attacks.pgd(net, x, y, **settings)
+    found = attacks.pgd(net, x, y, **settings, search=BF16)
+    assert found.dtype == torch.float32 and not torch.equal(found, plain)
+    order = {"linf": torch.inf, "l2": 2}[norm]
+    assert (found - x).flatten(1).norm(order, dim=1).max() <= settings["eps"] * (1 + 1e-5)
+    assert found.min() >= 0 and found.max() <= 1
+    verdicts = [attacks.correct(net, images, y) for images in (plain, found)]
+    assert verdicts[0].any() and not verdicts[0].all()
+    assert (verdicts[0] != verdicts[1]).sum() <= 1
+
+
+class Close(nn.Module):
+    """Two logits, of which the second is larger by 0.001 where the pixel is 1, smaller where it is 0."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(1, 2)
+        with torch.no_grad():
+            self.layer.weight.copy_(torch.tensor([[0.0], [0.002]]))
+            self.layer.bias.copy_(torch.tensor([1.0, 0.999]))
+
+    def forward(self, x):
+        return torch.cat([self.layer(x), -8 + 0 * x], 1)
+
+
+def test_full_precision_decides_who_leaves():
+    """Rounded, 0.999 to 1.001 is 1, and the first class wins every time: two of the four are misjudged."""
+    net, x = Close(), torch.tensor([[0.0], [0.0], [1.0], [1.0]])
+    y = torch.tensor([0, 1, 0, 1])
+    rounded = predict(net, x, BF16)
+    assert rounded.dtype == torch.float32 and (rounded[:, 0] == rounded[:, 1]).all()
+    truly = torch.tensor([True, False, False, True])
+    assert torch.equal(still_correct(net, x, y, rounded, BF16), truly)
+    assert not torch.equal(still_correct(net, x, y, rounded, None), truly)
+    assert attacks.flips(net, x, y).tolist() == [False, False, True, True]
+    assert not attacks.flips(net, x, y, search=None).any()
+    found = attacks.pgd(net, x, y, norm="linf", eps=0.4, steps=3, start="none", stop_early=True, search=BF16)
+    assert torch.equal((found != x).squeeze(1), truly)  # those that stood were moved, those that fell stayed
+
+
+def test_full_precision_is_asked_only_about_doubtful_samples(net, batch):
+    x, y = batch
+    asked = []
+    net.register_forward_pre_hook(lambda _, inputs: asked.append(len(inputs[0])))
+    logits = torch.zeros(40, 10).scatter(1, y[:, None], 5.0)
+    logits[:3] = logits[:3].roll(1, dims=1)  # misclassified
+    logits[3, (y[3] + 1) % 10] = 4.95  # nearly so
+    still_correct(net, x, y, logits, BF16)
+    assert asked == [4]
+
+
+def test_other_precisions_are_named(net, batch):
+    with pytest.raises(ValueError, match="torch.float16.*bfloat16"):
+        attacks.pgd(net, *batch, **SETTINGS, search=torch.float16)

@@ -1,21 +1,24 @@
 """Attacks: pure functions (model, x, y, *, norm, eps, ...) -> x_adv on pixels in [0, 1]."""
 
 from companion.attacks.apgd import apgd
+from companion.attacks.br_paper import BR_PAPER
 from companion.attacks.evaluate import BUDGETS, Verdicts, correct, evaluate
 from companion.attacks.fgsm import fgsm
 from companion.attacks.minimal import (
     Minimal,
     accuracy_curve,
     carlini_wagner,
-    fmn,
+    ddn,
     gradient_line_search,
     l2_bim,
 )
 from companion.attacks.objectives import OBJECTIVES, TARGETED, dlr, margin, targeted_dlr
 from companion.attacks.pgd import IR_PAPER, STRONG, pgd
+from companion.attacks.precision import flips
 from companion.attacks.square import square
 
 __all__ = [
+    "BR_PAPER",
     "BUDGETS",
     "IR_PAPER",
     "OBJECTIVES",
@@ -27,10 +30,11 @@ __all__ = [
     "apgd",
     "carlini_wagner",
     "correct",
+    "ddn",
     "dlr",
     "evaluate",
     "fgsm",
-    "fmn",
+    "flips",
     "gradient_line_search",
     "l2_bim",
     "margin",
