@@ -59,6 +59,7 @@ def _training_code(recipe: Recipe) -> list[str]:
         parts.append((saliency, recipe.mask.map))
     functions = [getattr(namespace, chosen.name) for namespace, chosen in parts]
     functions += [data.load, data.augment]
+    functions += [data.toys.TOYS[recipe.data.name]] if recipe.data.name in data.toys.TOYS else []
     functions += [saliency.masked] if recipe.mask else []
     functions += [saliency.threshold] if recipe.target else []
     functions += [attacks.correct] if recipe.select == "best_test" else []

@@ -6,29 +6,32 @@
 | `mnist` | 70,000 handwritten digits, 28x28 | torchvision, `companion fetch mnist` |
 | `fashion_mnist` | 70,000 pieces of clothing, 28x28 | torchvision, `companion fetch fashion_mnist` |
 | `cifar10` | 60,000 colour photographs, 32x32 | torchvision, `companion fetch cifar10` |
+| `gaussians` | 6,000 points of the plane, as images of one pixel | drawn at random, `companion.data.toys` |
 | `folder:PATH` | any images, one folder a class | PATH |
 
 The root folder is the argument `root`, else the environment variable COMPANION_DATA, else
 ~/.cache/companion/data. `require`, `identity`, `checksums` and `fetch` do not import torch (`fetch` does when
-it downloads), so that a runner can refuse a missing set at once; `load`, `Images` and `augment` do.
+it downloads), so that a runner can refuse a missing set at once; `load`, `Images`, `augment`, `toys` do.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from companion.data.sources import DataMissing, checksums, fetch, identity, require
 
 if TYPE_CHECKING:
+    from companion.data import toys
     from companion.data.images import Images, augment, load
 
-_NEEDS_TORCH = ("Images", "augment", "load")
+_NEEDS_TORCH = ("Images", "augment", "load", "toys")
 
 
 def __getattr__(name: str):
     if name not in _NEEDS_TORCH:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from companion.data import images
+    if name == "toys":
+        return import_module("companion.data.toys")
+    return getattr(import_module("companion.data.images"), name)
 
-    return getattr(images, name)
 
-
-__all__ = ["DataMissing", "Images", "augment", "checksums", "fetch", "identity", "load", "require"]
+__all__ = ["DataMissing", "Images", "augment", "checksums", "fetch", "identity", "load", "require", "toys"]

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -18,6 +19,7 @@ from torch.nn.functional import interpolate
 from torch.nn.functional import pad as pad_zeros
 
 from companion.data.sources import (
+    TOYS,
     ImageFile,
     cache_folder,
     data_root,
@@ -131,13 +133,13 @@ def load(
     size: int | None = None,
     hold_out: float | None = None,
 ) -> Images:
-    """Load digits, mnist, fashion_mnist, cifar10 or folder:PATH as tensors on `device`.
+    """Load digits, mnist, fashion_mnist, cifar10, folder:PATH or a toy as tensors on `device`.
 
     root: folder of the downloaded sets (see `companion.data`).
     n_train, n_test: keep a subset (`Images.subset` with split_seed).
     split_seed: also fixes the stratified split of digits (1,437 train, 360 test) and of an image folder
-    without train/ and test/ (80 % train, 20 % test); the other sets come split.
-    size: resize all images to size x size (bilinear with antialiasing).
+    without train/ and test/ (80 % train, 20 % test), and the points of a toy; the other sets come split.
+    size: resize all images to size x size (bilinear with antialiasing); a toy's points have no size.
     hold_out: put this share of the n_train training images in place of the test images (`Images.hold_out`);
     n_test then counts held-out images.
 
@@ -150,12 +152,15 @@ def load(
     if folder is None:
         require(name, root)
     device = _device(device)
-    if size is not None and size < 1:
-        raise ValueError(f"size={size}; expected at least 1 pixel")
+    if size is not None and (size < 1 or name in TOYS):
+        raise ValueError(f"size={size}; expected at least 1 pixel, and None for points such as {TOYS[0]}")
     if folder is not None:
         images = _load_folder(name, folder, split_seed, size)
     elif name == "digits":
         images = _load_digits(split_seed)
+    elif name in TOYS:
+        # not an import statement: nets on images do not depend on the code that draws points
+        images = import_module("companion.data.toys").TOYS[name](seed=split_seed)
     else:
         images = _load_torchvision(name, data_root(root))
     # The subset is taken from the bytes as stored: only what is kept becomes float32 and reaches the device.
@@ -165,6 +170,8 @@ def load(
         images = images.subset(n_train, seed=split_seed).hold_out(hold_out, split_seed)
         images = images.subset(n_test=n_test, seed=split_seed)
     images = images.to(device)
+    if name in TOYS:
+        return images
     return replace(
         images,
         x_train=_unit_range(images.x_train, name, size),

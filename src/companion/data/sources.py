@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 NAMES = ("digits", "mnist", "fashion_mnist", "cifar10")
+#: Drawn at random by companion.data.toys; there is nothing to fetch or to find.
+TOYS = ("gaussians",)
 _MNIST_FILES = tuple(
     f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
 )
@@ -48,14 +50,15 @@ def cache_folder() -> Path:
 
 
 def folder_of(name: str) -> Path | None:
-    """The folder of "folder:PATH"; None for one of NAMES; ValueError naming the nearest for anything else."""
+    """The folder of "folder:PATH"; None for a name of NAMES or TOYS; else ValueError naming the nearest."""
     if name.startswith("folder:") and name != "folder:":
         return Path(name.removeprefix("folder:")).expanduser()
-    if name in NAMES:
+    known = [*NAMES, *TOYS]
+    if name in known:
         return None
-    nearest = difflib.get_close_matches(name.lower(), [*NAMES, "folder:PATH"], 1, 0.4)
+    nearest = difflib.get_close_matches(name.lower(), [*known, "folder:PATH"], 1, 0.4)
     hint = f"did you mean {nearest[0]}? " if nearest else ""
-    raise ValueError(f"unknown data set {name!r}; {hint}known: {', '.join(NAMES)}, folder:PATH")
+    raise ValueError(f"unknown data set {name!r}; {hint}known: {', '.join(known)}, folder:PATH")
 
 
 def require(name: str, root: str | os.PathLike | None = None) -> None:
@@ -67,7 +70,7 @@ def require(name: str, root: str | os.PathLike | None = None) -> None:
     folder = folder_of(name)
     if folder is not None:
         image_files(folder)
-    elif name != "digits":
+    elif name not in ("digits", *TOYS):
         place = data_root(root) / _FILES[name][0]
         lacking = [file.name for file in _files(name, root) if not file.is_file()]
         if lacking:
@@ -79,10 +82,15 @@ def require(name: str, root: str | os.PathLike | None = None) -> None:
 
 
 def identity(name: str, root: str | os.PathLike | None = None) -> str:
-    """Short string that changes when the data do: file contents, or sizes and times for an image folder."""
+    """Short string that changes when the data do: file contents, or sizes and times for an image folder.
+
+    A toy's is its name: it changes only with the code that draws it.
+    """
     folder = folder_of(name)
     if name == "digits":
         return f"digits scikit-learn {metadata.version('scikit-learn')}"
+    if name in TOYS:
+        return name
     if folder is not None:
         return f"folder {listing_hash(folder, image_files(folder))[:16]}"
     combined = hashlib.sha256(repr(sorted(checksums(name, root).items())).encode())
@@ -90,9 +98,14 @@ def identity(name: str, root: str | os.PathLike | None = None) -> str:
 
 
 def checksums(name: str, root: str | os.PathLike | None = None) -> dict[str, str]:
-    """SHA-256 of the raw files by file name; one entry over all images for a folder. Raises as `require`."""
+    """SHA-256 of the raw files by file name; one entry over all images for a folder, none for a toy.
+
+    Raises as `require`.
+    """
     require(name, root)
     folder = folder_of(name)
+    if name in TOYS:
+        return {}
     if name == "digits":
         file = Path(metadata.distribution("scikit-learn").locate_file("sklearn/datasets/data/digits.csv.gz"))
         return {file.name: hashlib.sha256(file.read_bytes()).hexdigest()}
@@ -109,14 +122,17 @@ def checksums(name: str, root: str | os.PathLike | None = None) -> dict[str, str
 def fetch(name: str, root: str | os.PathLike | None = None) -> Path | None:
     """Download a data set through torchvision, with its checksums; print and return the folder it is in.
 
-    Files that are already there and whole are kept, so a broken download can be repeated. `digits` needs
-    no download and returns None. Raises OSError when a download fails, ValueError for a folder.
+    Files that are already there and whole are kept, so a broken download can be repeated. `digits` and toys
+    need no download and return None. Raises OSError when a download fails, ValueError for a folder.
     """
     folder = folder_of(name)
     if folder is not None:
         raise ValueError(f"{name}: a folder cannot be fetched; put the images there as {_LAYOUT}")
     if name == "digits":
         print("digits ships with scikit-learn; there is nothing to fetch")
+        return None
+    if name in TOYS:
+        print(f"{name} is drawn at random; there is nothing to fetch")
         return None
     for file in _files(name, root):  # torchvision keeps a file that was cut short, so it has to go first
         if file.is_file() and not _complete(file):

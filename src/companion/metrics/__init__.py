@@ -8,6 +8,14 @@ from companion.metrics.alignment_terms import (
     binarised_alignment,
     linearised_robustness,
 )
+from companion.metrics.boundary import (
+    angle,
+    boundary_normal,
+    boundary_point,
+    line_of_means,
+    mahalanobis,
+    mean_displacement,
+)
 from companion.metrics.correlation import Correlation, correlation
 from companion.metrics.homogeneous import homogeneous_decomposition
 from companion.metrics.jacobian_norms import jacobian_norms
@@ -29,16 +37,22 @@ __all__ = [
     "Leak",
     "alignment",
     "alignment_terms",
+    "angle",
     "area_under",
     "binarised_alignment",
+    "boundary_normal",
+    "boundary_point",
     "constant_sign_vii",
     "correlation",
     "cosine_to_target",
     "diff_roar",
     "homogeneous_decomposition",
     "jacobian_norms",
+    "line_of_means",
     "linearised_robustness",
+    "mahalanobis",
     "mask_leak",
+    "mean_displacement",
     "mu_kar",
     "mu_roar",
     "retrained_accuracies",
