@@ -10,12 +10,12 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from companion.press import parameters, paths, provenance, rows
+from companion.press import badges, parameters, paths, provenance, rows
 from companion.press.parameters import Parameter, ParameterError
 from companion.press.paths import UserError, write_atomic
 
@@ -33,6 +33,7 @@ class Run:
         self.parameters = values
         self.folder = folder
         self.rows: list[dict[str, Any]] = []
+        self.checks: dict[str, list[dict[str, Any]]] = {}
         self._declared = declared
         self._device: str | None = None
         self._started = provenance.now()
@@ -73,6 +74,28 @@ class Run:
         else:
             self.rows.append(row)
         self._write()
+
+    def check(self, name: str, report: Any, *, expected: Iterable[str] = ()) -> badges.Checked:
+        """Add a net's evaluation checks to results.json and return their badge, which a cell shows.
+
+        name: the net's, as in the chapter's tables. report: what companion.checks returns, or anything whose
+        as_dict() has `norm`, `eps`, `n` and `checks`. Checks of the same net and ball are replaced, so a cell
+        may be executed again. expected: rows that may fail, where failing is the point.
+        Raises CheckFailed, in one line, on any other row that failed; results.json has it by then.
+        """
+        given = report.as_dict()
+        about = {key: given[key] for key in ("norm", "eps", "n")}
+        new = [row | about for row in given["checks"]]
+        others = [
+            row
+            for row in self.checks.get(name, [])
+            if (row["norm"], row["eps"]) != (about["norm"], about["eps"])
+        ]
+        self.checks[name] = others + new
+        self._write()
+        checked = badges.Checked(name, new, frozenset(expected))
+        checked.refuse()
+        return checked
 
     def recorded(self, notebook: str | None = None) -> list[dict[str, Any]]:
         """Return the rows of the run recorded as results/NOTEBOOK.json; none if there is no such file."""
@@ -168,6 +191,7 @@ class Run:
     def _write(self) -> None:
         content = {
             "rows": self.rows,
+            "checks": self.checks,
             "device": self._device,
             "peak_memory_mb": provenance.peak_memory_mb(),
         }
