@@ -181,7 +181,7 @@ def _missed(id: str, what: str, stands: Tensor, *, allowed: float) -> Check:
     felled = int((~stands).sum())
     return judge(
         id,
-        felled <= allowed * len(stands),
+        felled <= (max(1, allowed * len(stands)) if allowed else 0),
         felled / len(stands),
         f"Of {len(stands)} points that withstand the reported attack {felled} fall to {what}.",
     )
