@@ -21,6 +21,10 @@ RUNS = {
         net, x, y, norm="l2", eps=0.5, steps=5, **{**attacks.IR_PAPER, "start": "none"}
     ),
     "fgsm": lambda net, x, y: attacks.fgsm(net, x, y, eps=0.1),
+    "apgd": lambda net, x, y: attacks.apgd(net, x, y, norm="l2", eps=0.5, steps=5, start="none"),
+    "square": lambda net, x, y: attacks.square(
+        net, x, y, norm="l2", eps=0.5, queries=5, seeds=(1e6 * x.detach()).long().sum((1, 2, 3))
+    ),
     "input_gradient": lambda net, x, y: saliency.input_gradient(net, x, y),
     "input_gradient ce": lambda net, x, y: saliency.input_gradient(net, x, y, of="cross_entropy"),
     "correct": lambda net, x, y: attacks.correct(net, x, y).double(),
@@ -30,6 +34,11 @@ OTHERS = {
     "evaluate strong": lambda net, x, y: attacks.evaluate(net, x, y, norm="linf", eps=0.1, steps=2).withstood,
     "evaluate paper": lambda net, x, y: (
         attacks.evaluate(net, x, y, norm="l2", eps=0.5, steps=2, protocol="ir_paper").withstood
+    ),
+    "evaluate reference": lambda net, x, y: (
+        attacks.evaluate(
+            net, x, y, norm="l2", eps=0.5, steps=2, restarts=1, queries=3, protocol="reference"
+        ).withstood
     ),
 }
 

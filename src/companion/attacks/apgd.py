@@ -39,7 +39,8 @@ def apgd(
     x: (B, ...) in [0, 1]; y: (B,) int64. eps: pixel units. steps: gradient steps.
     loss: "cross_entropy", "margin" or "dlr" (a key of OBJECTIVES). target: int64 (B,), classes other than y
     to drive the samples to; loss is then "margin" or "dlr" (a key of TARGETED).
-    start: "ball" (uniform), "image", "none", or a tensor shaped like x; from a given start nothing is random.
+    start: "ball" (uniform), "image", "none", or a tensor shaped like x, pulled into the ball; from a given
+    start nothing is random.
     stop_early: a sample stops at its first misclassified iterate, whatever its target (the active set).
 
     Returns, shaped like x, in [0, 1] and within eps of x, the iterate of the greatest loss; with stop_early
@@ -62,7 +63,7 @@ def apgd(
     if eps == 0 or len(x) == 0:
         return x.clone()
     delta = start - x if isinstance(start, Tensor) else random_start(x, norm, eps, start, generator)
-    adversarial = (x + delta).clamp(0, 1)
+    adversarial = (x + project(delta, norm, eps)).clamp(0, 1)
     s = _begin(x, classes, adversarial, eps)
     lengths = _intervals(steps)
 
@@ -73,7 +74,7 @@ def apgd(
             if step == 0:
                 guards.check_labels(classes, logits)
             values = objectives[loss](logits, *s.classes.unbind(1))
-            s.gradient = torch.autograd.grad(values.sum(), point)[0]
+            s.gradient = _gradient(values, point)
             s.previous, s.value = s.value, values.detach()
             if stop_early:
                 standing = logits.argmax(1) == s.classes[:, 0]
@@ -88,6 +89,15 @@ def apgd(
             _move(s, norm, eps, momentum=MOMENTUM if step else 1.0)
         adversarial[s.index] = s.best
     return adversarial
+
+
+def _gradient(values: Tensor, point: Tensor) -> Tensor:
+    gradient = None
+    if values.requires_grad:
+        gradient = torch.autograd.grad(values.sum(), point, allow_unused=True)[0]
+    if gradient is None:
+        raise ValueError("the model's output has no gradient in x; attacks.square needs none")
+    return gradient
 
 
 def _begin(x: Tensor, classes: Tensor, image: Tensor, eps: float) -> SimpleNamespace:

@@ -104,14 +104,14 @@ def _side(p: float, progress: float, clean: Tensor, norm: str) -> int:
 def _stripes(clean: Tensor, eps: float, draw: Draw) -> Tensor:
     """The linf start: every column of every channel moves by eps, up or down."""
     _, channels, _, width = clean.shape
-    return (clean + eps * _signs(draw(channels * width)).view(-1, channels, 1, width)).clamp(0, 1)
+    return (clean + eps * _signs(draw(channels * width), clean).view(-1, channels, 1, width)).clamp(0, 1)
 
 
 def _recoloured(clean: Tensor, best: Tensor, eps: float, side: int, draw: Draw) -> Tensor:
     """Algorithm 2 (linf): within a random square x + eps or x - eps, by channel."""
     numbers = draw(2 + clean.shape[1])
     inside, _, _ = _window(clean, side, numbers[:, :2])
-    return torch.where(inside, (clean + eps * _signs(numbers[:, 2:, None, None])).clamp(0, 1), best)
+    return torch.where(inside, (clean + eps * _signs(numbers[:, 2:, None, None], clean)).clamp(0, 1), best)
 
 
 def _tiles(clean: Tensor, eps: float, draw: Draw) -> Tensor:
@@ -124,7 +124,7 @@ def _tiles(clean: Tensor, eps: float, draw: Draw) -> Tensor:
     numbers = numbers[:, :, rows[:, None] // side, columns // side]
     bump = _bump(side, side).to(clean)[rows[:, None] % side, columns % side]
     turned = _bump(side, side).T.to(clean)[rows[:, None] % side, columns % side]
-    delta = _signs(numbers[:, 1:]) * torch.where(numbers[:, :1] < 0.5, bump, turned)
+    delta = _signs(numbers[:, 1:], clean) * torch.where(numbers[:, :1] < 0.5, bump, turned)
     return (clean + eps * delta / per_sample_norm(delta)).clamp(0, 1)
 
 
@@ -144,7 +144,7 @@ def _moved(clean: Tensor, best: Tensor, eps: float, side: int, draw: Draw) -> Te
     delta = best - clean
     unused = (eps**2 - per_sample_norm(delta) ** 2).clamp_min(0)
     available = ((delta * cleared).square().sum((2, 3), keepdim=True) + unused / channels).sqrt()
-    direction = _unit((_signs(numbers[:, 5:, None, None]) * bump + _unit(delta * inside)) * inside)
+    direction = _unit((_signs(numbers[:, 5:, None, None], clean) * bump + _unit(delta * inside)) * inside)
     return (clean + project(delta * ~cleared + available * direction, "l2", eps)).clamp(0, 1)
 
 
@@ -186,8 +186,9 @@ def _unit(delta: Tensor) -> Tensor:
     return delta / norm.where(norm > 0, torch.ones_like(norm))
 
 
-def _signs(uniform: Tensor) -> Tensor:
-    return 2.0 * (uniform < 0.5) - 1
+def _signs(uniform: Tensor, clean: Tensor) -> Tensor:
+    """1 or -1, in the images' dtype: x + eps * sign is then x + eps or x - eps to the last bit."""
+    return (2.0 * (uniform < 0.5) - 1).to(clean)
 
 
 def _uniform(seeds: Tensor, query: int, count: int) -> Tensor:
