@@ -2,6 +2,7 @@
 
 from companion.attacks.apgd import apgd
 from companion.attacks.br_paper import BR_PAPER
+from companion.attacks.curve import curve
 from companion.attacks.evaluate import BUDGETS, Verdicts, correct, evaluate
 from companion.attacks.fgsm import fgsm
 from companion.attacks.minimal import (
@@ -30,6 +31,7 @@ __all__ = [
     "apgd",
     "carlini_wagner",
     "correct",
+    "curve",
     "ddn",
     "dlr",
     "evaluate",

@@ -1,8 +1,17 @@
-"""What a minimal-distance attack returns."""
+"""What the minimal-distance attacks share: their result, when they believe it, and how they are run."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+
+from companion import guards
+from companion.attacks.objectives import margin
+
+#: A success leads by this share of the largest logit. Round-off flips a smaller lead when the image is
+#: predicted in another batch or on another device; the distance grows by about as small a share.
+CONFIDENCE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -20,7 +29,82 @@ class Minimal:
 def accuracy_curve(distance: Tensor, eps: Tensor) -> Tensor:
     """Robust accuracy at every radius from one minimal-distance run: the share with distance > eps.
 
-    distance: (B,), l2, as in Minimal, with the true label as reference; eps: (E,) radii. Returns (E,).
-    With the net's own prediction as reference it is the share whose prediction stands.
+    distance: (B,), l2, as in Minimal, with the true label as reference; eps: (E,) radii. Returns (E,), never
+    rising in eps. With the net's own prediction as reference it is the share whose prediction stands.
+    Raises ValueError on an empty or NaN distance, or a radius below 0.
     """
-    raise NotImplementedError
+    if not len(distance) or distance.isnan().any():
+        raise ValueError("distance is empty or holds NaN; expected one l2 distance for each sample")
+    if not (eps >= 0).all():
+        raise ValueError("eps holds a radius below 0 or NaN; expected radii >= 0, in pixels of [0, 1]")
+    return (distance[None] > eps[:, None]).to(eps.dtype).mean(1)
+
+
+def required(logits: Tensor) -> Tensor:
+    """The margin a success has to exceed, per sample (B,)."""
+    return CONFIDENCE * logits.abs().amax(1)
+
+
+def fooled(logits: Tensor, y: Tensor) -> Tensor:
+    """Where another class than y leads by more than round-off: bool (B,)."""
+    return margin(logits, y) > required(logits)
+
+
+def log_odds(logits: Tensor, y: Tensor) -> Tensor:
+    """log sum over k != y of exp(z_k), minus z_y, per sample (B,).
+
+    Cross-entropy is softplus of it, so their normalised gradients are one; this one does not vanish in
+    floating point where the net is sure of y.
+    """
+    others = logits.scatter(1, y[:, None], -torch.inf)
+    return others.logsumexp(1) - logits.gather(1, y[:, None]).squeeze(1)
+
+
+def distances(a: Tensor, b: Tensor) -> Tensor:
+    """||a_i - b_i||_2, (B,)."""
+    return (a - b).flatten(1).norm(dim=1)
+
+
+def column(values: Tensor, like: Tensor) -> Tensor:
+    """(B,) shaped to (B, 1, ..., 1), so that it broadcasts over images."""
+    return values.view(-1, *[1] * (like.ndim - 1))
+
+
+def keep_nearest(best: Minimal, index: Tensor, x: Tensor, candidate: Tensor, success: Tensor) -> None:
+    """Write successful candidates into best[index] where they are nearer to x than what is there."""
+    distance = distances(candidate, x)
+    nearer = success & (distance < best.distance[index])
+    best.adversarial[index[nearer]] = candidate[nearer]
+    best.distance[index[nearer]] = distance[nearer]
+
+
+def attack_each(
+    attack: Callable[[Tensor, Tensor, Minimal], None], model: nn.Module, x: Tensor, y: Tensor, batch_size: int
+) -> Minimal:
+    """Run attack(x, y, best) on the samples of class y, `batch_size` at a time, with the model frozen.
+
+    The attack writes into best, which begins as x and infinite distances.
+    """
+    guards.check_images(x, y, model)
+    if batch_size < 1:
+        raise ValueError(f"batch_size={batch_size}; expected at least 1 sample")
+    x = x.detach()
+    best = Minimal(x.clone(), torch.full_like(y, torch.inf, dtype=x.dtype))
+    with guards.frozen(model), torch.no_grad():
+        for index in torch.arange(len(x), device=x.device).split(batch_size):
+            logits = model(x[index])
+            guards.check_labels(y[index], logits)
+            if logits.shape[1] < 2 or not logits.isfinite().all():
+                raise ValueError(f"the model returns {_complaint(logits)}; expected finite logits of classes")
+            right = logits.argmax(1) == y[index]
+            best.distance[index[~right]] = 0
+            index = index[right]
+            if len(index):
+                part = Minimal(x[index], best.distance[index])
+                attack(x[index], y[index], part)
+                best.adversarial[index], best.distance[index] = part.adversarial, part.distance
+    return best
+
+
+def _complaint(logits: Tensor) -> str:
+    return "a single class" if logits.shape[1] < 2 else "NaN or infinite logits"
