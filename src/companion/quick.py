@@ -1,4 +1,4 @@
-"""A quicker pass on a CPU for whoever wants a net's input gradient and nothing else."""
+"""Quicker passes for whoever wants a net's input gradient and nothing else."""
 
 from typing import Any
 
@@ -10,6 +10,19 @@ from torch.overrides import TorchFunctionMode
 
 #: A convolution of at most this many input channels is a net's first one: grey or colour images.
 FEW = 4
+
+#: Pixel values in one pass. On a CPU the tensors of the larger layers then stay below 20 MB and are allocated
+#: without asking the system for memory: 1,000 images of 28x28 at once took 1.5 times as long as 200 each
+#: time. Smaller batches of small images wait for their calls instead. The GPU's number bounds memory.
+VALUES = {"cpu": 160_000, "cuda": 1_000_000}
+
+
+def batch_size(x: Tensor) -> int:
+    """How many of the images x (B, ...) to put through a net at once on x's device, at least 16.
+
+    200 of 28x28 and 2,500 of 8x8 pixels on a CPU.
+    """
+    return max(16, VALUES.get(x.device.type, VALUES["cpu"]) // max(1, x[:1].numel()))
 
 
 class input_passes(TorchFunctionMode):

@@ -30,7 +30,7 @@ RUNS = {
     "correct": lambda net, x, y: attacks.correct(net, x, y).double(),
 }
 OTHERS = {
-    "smoothgrad": lambda net, x, y: saliency.smoothgrad(net, x, y, samples=2),
+    "smoothgrad": lambda net, x, y: saliency.smoothgrad(net, x, y, samples=2, chunk=5),
     "evaluate strong": lambda net, x, y: attacks.evaluate(net, x, y, norm="linf", eps=0.1, steps=2).withstood,
     "evaluate paper": lambda net, x, y: (
         attacks.evaluate(net, x, y, norm="l2", eps=0.5, steps=2, protocol="ir_paper").withstood

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from companion import attacks, models
+from companion import attacks, models, saliency
 from companion.attacks.precision import predict, still_correct
+from companion.quick import batch_size
 
 
 @pytest.fixture
@@ -119,3 +120,61 @@ def test_full_precision_is_asked_only_about_doubtful_samples(net, batch):
 def test_other_precisions_are_named(net, batch):
     with pytest.raises(ValueError, match="torch.float16.*bfloat16"):
         attacks.pgd(net, *batch, **SETTINGS, search=torch.float16)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_a_curve_is_each_radius_on_what_the_smaller_ones_left(net, batch, norm):
+    x, y = batch
+    y = y.clone()
+    y[0] = (y[0] + 1) % 10  # misclassified from the start
+    small, large = {"linf": (0.005, 0.012), "l2": (0.03, 0.08)}[norm]
+    settings = {"norm": norm, "steps": 4, "restarts": 1}
+    found = attacks.curve(net, x, y, eps=[large, 0.0, small], **settings, generator=generator())
+    assert list(found) == [0.0, small, large]
+    fixed = generator()
+    standing = None
+    for radius in (0.0, small, large):
+        alone = attacks.evaluate(net, x, y, eps=radius, standing=standing, **settings, generator=fixed)
+        standing = alone.withstood.all(0)
+        assert torch.equal(found[radius].withstood, alone.withstood)
+    shares = [verdicts.worst for verdicts in found.values()]
+    assert shares[0] == pytest.approx(39 / 40) and shares[0] > shares[1] > shares[2] > 0
+    first = attacks.curve(net, x, y, eps=[small], **settings, standing=torch.arange(40) < 20)
+    assert not first[small].withstood[:, 20:].any()
+
+
+def generator():
+    return torch.Generator().manual_seed(2)
+
+
+def test_smoothgrad_of_few_images_takes_many_copies_at_once(net):
+    """Fifty copies of two images in three passes of at most 40; the noise is that of one copy at a time."""
+    x, y = torch.rand(2, 1, 8, 8), torch.tensor([3, 5])
+    passes, told = [], []
+    net.register_forward_pre_hook(lambda _, inputs: passes.append(len(inputs[0])))
+    settings = {"samples": 50, "sigma": 0.1}
+    found = saliency.smoothgrad(net, x, y, **settings, chunk=40, generator=generator(), progress=told.append)
+    assert passes == [40, 40, 20] and told == [0.4, 0.8, 1.0]
+    passes.clear()
+    alone = saliency.smoothgrad(net, x, y, **settings, chunk=1, generator=generator())
+    assert passes == [1] * 100
+    torch.testing.assert_close(found, alone, atol=1e-6, rtol=1e-5)
+
+
+def test_smoothgrad_needs_no_more_memory_for_more_samples(net):
+    x, y = torch.rand(30, 1, 8, 8), torch.zeros(30, dtype=torch.int64)
+    largest = []
+    for samples in (5, 80):
+        passes = []
+        hook = net.register_forward_pre_hook(lambda _, inputs, seen=passes: seen.append(len(inputs[0])))
+        saliency.smoothgrad(net, x, y, samples=samples, chunk=64)
+        hook.remove()
+        largest.append(max(passes))
+    assert largest == [60, 60]
+
+
+def test_batch_size_follows_the_images():
+    assert batch_size(torch.rand(5, 1, 28, 28)) == 204
+    assert batch_size(torch.rand(5, 1, 8, 8)) == 2500
+    assert batch_size(torch.rand(5, 3, 512, 512)) == 16
+    assert batch_size(torch.rand(0, 1, 8, 8)) >= 16

@@ -4,14 +4,17 @@ import torch
 from torch import Tensor, nn
 
 from companion import guards
+from companion.quick import batch_size
 from companion.saliency import class_gradients
 
 
-def jacobian_norms(model: nn.Module, x: Tensor, *, chunk: int = 500) -> Tensor:
+def jacobian_norms(model: nn.Module, x: Tensor, *, chunk: int | None = None) -> Tensor:
     """||dz_k / dx||_2 for every class k: (B, K), in logits per unit of l2 distance between pixels in [0, 1].
 
     Source: IR figure 4. ||J||_F is the norm of a row of the result. Eval mode, one forward and K backward
-    passes for `chunk` samples at a time. Raises ValueError on a wrong range, dtype or device.
+    passes for `chunk` samples at a time (default: quick.batch_size).
+    Raises ValueError on a wrong range, dtype or device.
     """
     guards.check_images(x, model=model)  # all of x, before the first chunk
-    return torch.cat([class_gradients(model, part)[1].flatten(2).norm(dim=2) for part in x.split(chunk)])
+    parts = x.split(batch_size(x) if chunk is None else chunk)
+    return torch.cat([class_gradients(model, part, chunk=chunk)[1].flatten(2).norm(dim=2) for part in parts])

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from companion import guards
+from companion.quick import batch_size, input_passes
 
 
 def _logit(logits: Tensor, y: Tensor) -> Tensor:
@@ -31,27 +32,31 @@ OUTPUTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def input_gradient(
-    model: nn.Module, x: Tensor, y: Tensor, *, of: str = "logit", mode: str = "eval", chunk: int = 1000
+    model: nn.Module, x: Tensor, y: Tensor, *, of: str = "logit", mode: str = "eval", chunk: int | None = None
 ) -> Tensor:
     """d output_i / d x_i for each sample, signed, shaped like x. Source: IR's J_c(x), "simple gradient".
 
     of: "logit" of class y (the default, IR), its "probability", or the "cross_entropy" against y. For the
     gradient of the predicted class pass the predictions as y. x: (B, ...) in [0, 1]; y: (B,) int64.
     mode: "eval", or "train" for dropout and batch statistics as active during training.
-    chunk: samples differentiated at once; bounds the memory and, in eval mode, changes nothing else.
+    chunk: samples differentiated at once (default: quick.batch_size); bounds the memory and, in eval mode,
+    changes nothing else.
     Raises ValueError on a wrong range, dtype, label, device or output name.
     """
     guards.check_images(x, y, model)
     return _gradient(model, x, y, of=of, mode=mode, chunk=chunk)
 
 
-def _gradient(model: nn.Module, x: Tensor, y: Tensor, *, of: str, mode: str, chunk: int) -> Tensor:
+def _gradient(
+    model: nn.Module, x: Tensor, y: Tensor, *, of: str, mode: str = "eval", chunk: int | None
+) -> Tensor:
     if of not in OUTPUTS:
         raise ValueError(f"of={of!r}; expected one of {', '.join(OUTPUTS)}")
+    chunk = batch_size(x) if chunk is None else chunk
     if chunk < 1:
         raise ValueError(f"chunk={chunk}; expected at least 1 sample")
     maps = torch.empty_like(x)
-    with guards.frozen(model, mode), torch.enable_grad():
+    with guards.frozen(model, mode), torch.enable_grad(), input_passes():
         for begin in range(0, len(x), chunk):
             part = slice(begin, begin + chunk)
             point = x[part].detach().requires_grad_()
@@ -71,7 +76,7 @@ def smoothgrad(
     of: str = "logit",
     clamp: bool = False,
     include_clean: bool = False,
-    chunk: int = 1000,
+    chunk: int | None = None,
     generator: torch.Generator | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Tensor:
@@ -80,8 +85,9 @@ def smoothgrad(
     Source: Smilkov et al. 2017; IR eq. 10 (where the text's "standard Gaussian" means sigma = 0.15, IR-E11).
     sigma: in pixels of [0, 1]. IR's code differs from eq. 10 in two ways, both options here: `clamp` clips
     the noisy copies to [0, 1], `include_clean` adds the noiseless gradient (51 maps, not 50).
-    chunk: noisy images in memory at once, whatever B and samples. The noise is drawn sample by sample over
-    the whole batch, so the result does not depend on chunk. progress: called with the share done.
+    chunk: noisy images in one pass (default: quick.batch_size): copies of several samples where the batch is
+    small. Besides them x and one sum are in memory, whatever `samples`. The noise is drawn sample by sample
+    over the whole batch, so the result does not depend on chunk. progress: called with the share done.
     Raises ValueError as `input_gradient` does, and on sigma < 0 or samples < 1.
     """
     guards.check_images(x, y, model)
@@ -89,13 +95,22 @@ def smoothgrad(
         raise ValueError(f"sigma={sigma}; expected a standard deviation >= 0, in pixels of [0, 1]")
     if samples < 1:
         raise ValueError(f"samples={samples}; expected at least 1")
+    chunk = batch_size(x) if chunk is None else chunk
+    together = max(1, chunk // max(1, len(x)))  # copies of the whole batch in one pass
     total = torch.zeros_like(x)
-    for sample in range(samples):
-        noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-        noisy = x + sigma * noise
-        total += _gradient(model, noisy.clamp(0, 1) if clamp else noisy, y, of=of, mode="eval", chunk=chunk)
+    for done in range(0, samples, together):
+        copies = min(together, samples - done)
+        noise = [_noise(x, generator) for _ in range(copies)]
+        noisy = torch.cat([x + sigma * e for e in noise])
+        noisy = noisy.clamp(0, 1) if clamp else noisy
+        maps = _gradient(model, noisy, y.repeat(copies), of=of, chunk=chunk)
+        total += maps.view(copies, *x.shape).sum(0)
         if progress is not None:
-            progress((sample + 1) / samples)
+            progress((done + copies) / samples)
     if include_clean:
-        total += _gradient(model, x, y, of=of, mode="eval", chunk=chunk)
+        total += _gradient(model, x, y, of=of, chunk=chunk)
     return total / (samples + include_clean)
+
+
+def _noise(x: Tensor, generator: torch.Generator | None) -> Tensor:
+    return torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)

@@ -1,0 +1,34 @@
+"""Robust accuracy over several radii of one norm, without doing the same work at each."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from torch import Tensor, nn
+
+from companion.attacks.evaluate import Verdicts, evaluate
+
+
+def curve(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    norm: str,
+    eps: Iterable[float],
+    standing: Tensor | None = None,
+    **settings: Any,
+) -> dict[float, Verdicts]:
+    """attacks.evaluate at every radius, smallest first, each on the samples that withstood the one before.
+
+    A sample misclassified within a ball is misclassified within every larger one and counts as fallen there
+    without another attack: per sample the worst case over the attacks on this and all smaller radii. It never
+    rises with the radius, and from the same starts evaluate alone finds no more.
+    eps: radii in pixel units, in any order; the keys of the result, in ascending order. standing, settings:
+    as in attacks.evaluate; protocol "strong" (default) or "reference". A generator goes on from radius to
+    radius. Shapes and errors as there.
+    """
+    found: dict[float, Verdicts] = {}
+    for radius in sorted(eps):
+        found[radius] = evaluate(model, x, y, norm=norm, eps=radius, standing=standing, **settings)
+        standing = found[radius].withstood.all(0)
+    return found
