@@ -58,7 +58,12 @@ def worst_of(attack: Attack, losses: tuple[str, ...]) -> Attack:
 
 
 def accuracy(withstood: Tensor) -> float:
-    return withstood.float().mean().item()
+    return int(withstood.sum()) / max(1, len(withstood))
+
+
+def difference(more: Tensor, fewer: Tensor) -> float:
+    """Accuracy of `more` less that of `fewer`, in percentage points, exact to the last bit."""
+    return 100 * (int(more.sum()) - int(fewer.sum())) / len(more)
 
 
 def excess(more: Tensor, fewer: Tensor) -> bool:
@@ -135,8 +140,7 @@ def loss_agreement(withstood: Mapping[str, Tensor], reported: tuple[str, ...]) -
     worst = torch.stack(list(withstood.values())).all(0)
     stated = torch.stack([withstood[loss] for loss in reported]).all(0)
     single = withstood["cross_entropy"]
-    missed = 100 * (accuracy(stated) - accuracy(worst))
-    alone = 100 * (accuracy(single) - accuracy(worst))
+    missed, alone = difference(stated, worst), difference(single, worst)
     each = ", ".join(f"{percent(accuracy(v))} with {loss.replace('_', '-')}" for loss, v in withstood.items())
     sentence = (
         f"Accuracy under the attack: {each}, {percent(accuracy(worst))} with the worst at each point. "
@@ -151,7 +155,7 @@ def monotone(withstood: Mapping[float, Tensor]) -> Check:
     """R10: no larger radius leaves more standing than a smaller one (`excess`). Figure: largest rise."""
     rows = [withstood[eps] for eps in sorted(withstood)]
     pairs = [(small, large) for i, small in enumerate(rows) for large in rows[i + 1 :]]
-    rise = max(100 * (accuracy(large) - accuracy(small)) for small, large in pairs)
+    rise = max(difference(large, small) for small, large in pairs)
     curve = ", ".join(f"{100 * accuracy(withstood[eps]):.0f} % at {eps:.3g}" for eps in sorted(withstood))
     return judge(
         "R10",
@@ -189,11 +193,10 @@ def large_eps(y: Tensor, predictions: Tensor, *, grey: Tensor, whole: Tensor) ->
 
 def many_steps_beat_one(many: Tensor, single: Tensor) -> Check:
     """R12: the attack leaves no more standing than its single step, FGSM (`excess`). Figure: difference."""
-    difference = 100 * (accuracy(many) - accuracy(single))
     return judge(
         "R12",
         not excess(many, single),
-        difference,
+        difference(many, single),
         f"{percent(accuracy(many))} withstand the attack, {percent(accuracy(single))} its single step.",
     )
 
