@@ -11,13 +11,17 @@ from companion import guards
 def vii(model: nn.Module, x: Tensor, y: Tensor, *, mean: Tensor | float, chunk: int = 1000) -> Tensor:
     """|cos(sign(x - mean), sign(gradient of the cross-entropy))| per sample: (B,), in [0, 1].
 
-    Source: NM eq. 11, whose VII is the mean over a test set. Report it beside vii_chance, which no gradient
-    falls below on average (NM-E3), and constant_sign_vii.
+    Source: NM eq. 11, whose VII is the mean over a test set. Report it beside vii_chance, what random signs
+    score (NM-E3), and constant_sign_vii.
     mean: the average of x over a data set, an image (C, H, W), or one number. The paper does not say which;
     the mean image of the training set is the choice of facts 3.3.
     sign(0) is 0, so zero entries shorten their vector; where a vector has no other entries VII is 0 (0/0).
     x: (B, C, H, W) in [0, 1]; y: (B,) int64, the true labels. Eval mode. chunk: samples at once.
     Raises ValueError on a wrong range, dtype, label or device, or a mean of another shape.
+    Deviation: the sign is taken from the gradient of the log-odds, which is the cross-entropy's in exact
+    arithmetic. In float32 the latter loses the true class once p_y rounds to 1, or vanishes, and half of a
+    well-trained net's samples may score otherwise; for that, sign_cosine(saliency.input_gradient(model, x,
+    y, of="cross_entropy"), x, mean=mean).
     """
     return sign_cosine(_log_odds_gradient(model, x, y, chunk), x, mean=mean)
 
@@ -34,8 +38,7 @@ def sign_cosine(maps: Tensor, x: Tensor, *, mean: Tensor | float) -> Tensor:
         )
     d = (x - mean).sign().flatten(1)
     g = maps.expand_as(x).sign().flatten(1)
-    lengths = d.count_nonzero(1).sqrt() * g.count_nonzero(1).sqrt()
-    return (d * g).sum(1).abs() / lengths.clamp(min=1)  # 0/0 is 0
+    return (d * g).sum(1).abs() / (d.norm(dim=1) * g.norm(dim=1)).clamp(min=1)  # 0/0 is 0
 
 
 def constant_sign_vii(x: Tensor, *, mean: Tensor | float) -> Tensor:

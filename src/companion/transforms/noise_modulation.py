@@ -47,9 +47,10 @@ def noise_modulation(
         noise = draw(carrier, shape, generator=generator, device=x.device, dtype=x.dtype)
     else:
         noise = _noise_of(x, carrier, shape[1:], fixed_seed)
-    c = noise.mul_(1 - beta).add_(beta)
-    # The six named carriers are continuous, so no image's is zero, and no check makes the host wait for it.
-    return _modulate(x, c, centre) if carrier in CARRIERS else modulate(x, c, centre=centre)
+    c = noise.add_(beta / (1 - beta))  # eq. 10 but for its scale, which the multiplier divides out
+    if carrier not in CARRIERS:  # those are continuous: no check, and no wait for the device
+        _check_not_zero(c)
+    return _times(multiplier(c), x, centre)
 
 
 def modulate(x: Tensor, carrier: Tensor, *, centre: float | Sequence[float] = 0.0) -> Tensor:
@@ -58,13 +59,8 @@ def modulate(x: Tensor, carrier: Tensor, *, centre: float | Sequence[float] = 0.
     Source: NM eq. 7, with centre 0. carrier: (B, C, H, W), or with 1 in place of B or C; any carrier, random
     or not. centre: see noise_modulation. Raises ValueError where the carrier of an image is zero everywhere.
     """
-    zero = (carrier == 0).flatten(1).all(1)
-    if zero.any():
-        raise ValueError(
-            f"the carrier of image {int(zero.nonzero()[0])} is zero everywhere, and eq. 7 divides by its "
-            "power: take a carrier that is not"
-        )
-    return _modulate(x, carrier, centre)
+    _check_not_zero(carrier)
+    return _times(multiplier(carrier), x, centre)
 
 
 def multiplier(carrier: Tensor) -> Tensor:
@@ -73,15 +69,23 @@ def multiplier(carrier: Tensor) -> Tensor:
     Source: NM eq. 7; it is 1 + (c_n^2 - C_0 / N) N / C_0, eq. 9. NaN where the carrier is zero everywhere.
     """
     power = carrier.square()
-    return power / power.mean(tuple(range(1, carrier.ndim)), keepdim=True)
+    return power.div_(power.mean(tuple(range(1, carrier.ndim)), keepdim=True))
 
 
-def _modulate(x: Tensor, carrier: Tensor, centre: float | Sequence[float]) -> Tensor:
-    m = multiplier(carrier)
+def _times(m: Tensor, x: Tensor, centre: float | Sequence[float]) -> Tensor:
+    """centre + m (x - centre); x itself, to the bit, where m is 1."""
     if centre == 0:
         return m * x
-    origin = torch.as_tensor(centre, dtype=x.dtype, device=x.device).view(-1, 1, 1)
-    return torch.lerp(origin, x, m)
+    return torch.lerp(torch.as_tensor(centre, dtype=x.dtype, device=x.device).view(-1, 1, 1), x, m)
+
+
+def _check_not_zero(carrier: Tensor) -> None:
+    zero = (carrier == 0).flatten(1).all(1)
+    if zero.any():
+        raise ValueError(
+            f"the carrier of image {int(zero.nonzero()[0])} is zero everywhere, and eq. 7 divides by its "
+            "power: take a carrier that is not"
+        )
 
 
 def _noise_of(x: Tensor, carrier: str, shape: Sequence[int], seed: int) -> Tensor:
