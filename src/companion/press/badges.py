@@ -49,7 +49,8 @@ class Checked:
     @property
     def summary(self) -> str:
         """Such as "17 checks passed, 2 flagged (R8, R14), 8 not run"."""
-        words = [f"{len(self.of('passed'))} checks passed"]
+        passed = len(self.of("passed"))
+        words = [f"{passed} check{'s' * (passed != 1)} passed"]
         for status in ("flagged", "failed"):
             if rows := self.of(status):
                 words.append(f"{len(rows)} {status} ({', '.join(map(self._id, rows))})")
@@ -62,7 +63,7 @@ class Checked:
     @property
     def badge(self) -> str:
         """The summary, coloured by the worst status, as HTML."""
-        worst = next(status for status in COLOURS if self.of(status) or status == "passed")
+        worst = next((status for status in COLOURS if self.of(status)), "not run")
         return f'<span class="cmp-verdict cmp-badge {COLOURS[worst]}">{escape(self.summary)}</span>'
 
     def _repr_html_(self) -> str:
