@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from companion import guards
 from companion.attacks import correct, margin
-from companion.checks.report import Check, judge, not_run, percent, wilson
+from companion.checks.report import Check, judge, named, not_run, percent, wilson
 from companion.saliency import input_gradient
 
 #: (model, x, y, *, norm, eps, steps, loss, generator) -> x_adv, such as attacks.pgd.
@@ -141,10 +141,10 @@ def loss_agreement(withstood: Mapping[str, Tensor], reported: tuple[str, ...]) -
     stated = torch.stack([withstood[loss] for loss in reported]).all(0)
     single = withstood["cross_entropy"]
     missed, alone = difference(stated, worst), difference(single, worst)
-    each = ", ".join(f"{percent(accuracy(v))} with {loss.replace('_', '-')}" for loss, v in withstood.items())
+    each = ", ".join(f"{percent(accuracy(v))} with {named([loss])}" for loss, v in withstood.items())
     sentence = (
-        f"Accuracy under the attack: {each}, {percent(accuracy(worst))} with the worst at each point. "
-        f"What is reported, {' and '.join(reported).replace('_', '-')}, overstates it by {missed:.1f} points."
+        f"Accuracy under the attack: {each}, {percent(accuracy(worst))} with the worst at each point. What "
+        f"is reported, by {named(reported)}, is {missed:.1f} points above that."
     )
     check = judge("R9", missed <= 3 or not excess(stated, worst), max(missed, alone), sentence)
     differ = (missed > 1 and excess(stated, worst)) or (alone > 3 and excess(single, worst))

@@ -117,6 +117,11 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
+def named(losses: Iterable[str]) -> str:
+    """Losses as a sentence names them: "cross-entropy and margin"."""
+    return " and ".join(losses).replace("_", "-")
+
+
 def wilson(hits: int, n: int) -> tuple[float, float]:
     """95 % interval of a share hits / n (Wilson 1927): inside [0, 1], and of positive width at 0 and n."""
     z = 1.959964

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from companion import guards
-from companion.checks.report import Check, judge, not_run, percent
+from companion.checks.report import Check, judge, named, not_run, percent
 from companion.recipes import Recipe
 
 
@@ -26,7 +26,7 @@ def eval_mode(model: nn.Module, use: Callable[[], object]) -> Check:
     """
     wrong = []
     if any(module.training for module in model.modules()):
-        wrong.append("it was handed over in train mode: call model.eval()")
+        wrong.append("the net arrives in train mode: call model.eval()")
     before, watched = _state(model), set()
 
     def look(*_: object) -> None:
@@ -43,8 +43,8 @@ def eval_mode(model: nn.Module, use: Callable[[], object]) -> Check:
     wrong += sorted(watched)
     after = _state(model)
     wrong += [f"the attack changed its {what}" for what in before if not _same(before[what], after[what])]
-    told = "; ".join(wrong) or "in eval mode throughout; flags, parameters and buffers as before the attack"
-    return judge("R1", not wrong, float(len(wrong)), f"The net: {told}.")
+    told = "The net stays in eval mode, and the attack leaves its flags, parameters and buffers as they were"
+    return judge("R1", not wrong, float(len(wrong)), f"{'; '.join(wrong).capitalize() or told}.")
 
 
 def _state(model: nn.Module) -> dict[str, list]:
@@ -110,7 +110,7 @@ def batch_invariant(model: nn.Module, x: Tensor, *, points: int = 64) -> Check:
     moved = max(float((part - whole).abs().max() / scale) for part in parts)
     changed = torch.stack([part.argmax(1) != whole.argmax(1) for part in parts]).any(0).float().mean().item()
     sentence = (
-        f"In batches of 1, 7 and {len(x)} {percent(changed)} of {len(x)} predictions change; logits move by "
+        f"Between batches of 1, 7 and {len(x)}, {percent(changed)} of the predictions change; logits move by "
         f"{moved:.1g} of their largest size."
     )
     check = judge("R6", changed == 0, changed, sentence)
@@ -139,8 +139,7 @@ def class_count(logits: Tensor, losses: tuple[str, ...]) -> Check:
         "R26",
         classes >= needed,
         float(classes),
-        f"{classes} classes: {' and '.join(losses).replace('_', '-')} need {needed}; {targeted} for targeted "
-        "DLR, which needs 4.",
+        f"{classes} classes: {named(losses)} need {needed}; {targeted} for targeted DLR, which needs 4.",
     )
 
 

@@ -53,10 +53,11 @@ class Checked:
         words = [f"{passed} check{'s' * (passed != 1)} passed"]
         for status in ("flagged", "failed"):
             if rows := self.of(status):
-                words.append(f"{len(rows)} {status} ({', '.join(map(self._id, rows))})")
+                words.append(f"{len(rows)} {status} ({', '.join(map(self.id, rows))})")
         return ", ".join([*words, f"{len(self.of('not run'))} not run"])
 
-    def _id(self, row: Row) -> str:
+    def id(self, row: Row) -> str:
+        """The row's id, and whether its failing is the point."""
         intended = row["status"] == "failed" and row["id"] in self.expected
         return f"{row['id']}, as intended" if intended else row["id"]
 
@@ -74,17 +75,18 @@ class Checked:
 
 
 def table(nets: Iterable[Checked], *, caption: str) -> tables.Table:
-    """One row for each net: what passed, and the sentences of what was flagged, failed or not run.
+    """One row for each net: how many rows passed, which failed or were flagged, and what each says.
 
     caption: HTML.
     """
-    rows = [[escape(net.name), *(_cell(status, net.of(status)) for status in COLOURS)] for net in nets]
+    rows = [[escape(net.name), *(_cell(net, status) for status in COLOURS)] for net in nets]
     return tables.table(["net", *COLOURS], rows, caption=caption, kind="cmp-cards cmp-checks-table")
 
 
-def _cell(status: str, rows: Sequence[Row]) -> str:
-    """How many and which, the sentences on demand."""
-    which = ", ".join(row["id"] for row in rows) if status in ("failed", "flagged") else str(len(rows))
+def _cell(net: Checked, status: str) -> str:
+    """How many or which, the sentences on demand."""
+    rows = net.of(status)
+    which = ", ".join(map(net.id, rows)) if status in ("failed", "flagged") else str(len(rows))
     shown = f"<details><summary>{which}</summary>{_listed(rows)}</details>" if rows else "none"
     return f'<td class="text" data-source="{status}">{shown}</td>'
 
