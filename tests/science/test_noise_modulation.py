@@ -55,6 +55,10 @@ class TestCarriers:
     def test_any_distribution_of_torch_can_be_written_as_its_call(self, call, law):
         assert stats.kstest(draw(call, (20_000,), generator=seeded()).numpy(), law.cdf).pvalue > 0.01
 
+    @pytest.mark.parametrize("call", ["Cauchy(0, 1)", "RelaxedBernoulli(1.0, 0.5)", "Poisson(3)"])
+    def test_moments_are_not_needed(self, call):
+        assert modulated(images(), carrier=call).isfinite().all()
+
     def test_gamma_and_exponential_are_two_draws_of_one_distribution(self):
         """NM-E1: what they differ by in figure 5 is chance, so they must not be the same numbers."""
         gamma, exponential = (draw(c, (20_000,), generator=seeded()) for c in ("gamma", "exponential"))

@@ -136,10 +136,16 @@ def check_carrier(carrier: str, beta: float) -> None:
     """Raise ValueError unless c = beta + (1 - beta) d is a carrier: beta in [0, 1], c not almost surely 0."""
     if not 0 <= beta <= 1:
         raise ValueError(f"beta={beta}; expected the share of the constant in the carrier, in [0, 1]")
-    if carrier not in CARRIERS:
-        noise = parse(carrier)
-        if (beta + (1 - beta) * noise.mean) ** 2 + (1 - beta) ** 2 * noise.variance == 0:  # E[c^2]
-            raise ValueError(
-                f"carrier={carrier!r} with beta={beta} is almost surely zero, and eq. 10 divides by its "
-                "power: take another beta, or a carrier that varies"
-            )
+    if carrier not in CARRIERS and _is_zero(parse(carrier), beta):
+        raise ValueError(
+            f"carrier={carrier!r} with beta={beta} is almost surely zero, and eq. 10 divides by its power: "
+            "take another beta, or a carrier that varies"
+        )
+
+
+def _is_zero(noise: distributions.Distribution, beta: float) -> bool:
+    """Whether beta + (1 - beta) d is almost surely 0."""
+    try:
+        return bool(noise.variance == 0 and beta + (1 - beta) * noise.mean == 0)
+    except NotImplementedError:  # torch knows no moments of it, but has them for all that can be constant
+        return False
