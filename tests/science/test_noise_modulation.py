@@ -139,6 +139,7 @@ class TestMultiplier:
         x, c = images(), draw("laplace", (6, 3, 8, 8), generator=seeded(), dtype=torch.float64)
         after = normalise(modulate(x, c, centre=(0.25, 0.5, 0.75)))
         torch.testing.assert_close(after, multiplier(c) * normalise(x))
+        assert torch.equal(after, normalise(modulate(x, c, centre=torch.tensor([0.25, 0.5, 0.75]))))
         assert not torch.allclose(after, normalise(modulate(x, c)))
 
     def test_black_stays_black_before_normalising_only(self):

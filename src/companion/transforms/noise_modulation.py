@@ -53,7 +53,7 @@ def noise_modulation(
     return _times(multiplier(c), x, centre)
 
 
-def modulate(x: Tensor, carrier: Tensor, *, centre: float | Sequence[float] = 0.0) -> Tensor:
+def modulate(x: Tensor, carrier: Tensor, *, centre: float | Sequence[float] | Tensor = 0.0) -> Tensor:
     """Modulational training's input x' = centre + m (x - centre), m = multiplier(carrier): shaped like x.
 
     Source: NM eq. 7, with centre 0. carrier: (B, C, H, W), or with 1 in place of B or C; any carrier, random
@@ -72,9 +72,9 @@ def multiplier(carrier: Tensor) -> Tensor:
     return power.div_(power.mean(tuple(range(1, carrier.ndim)), keepdim=True))
 
 
-def _times(m: Tensor, x: Tensor, centre: float | Sequence[float]) -> Tensor:
+def _times(m: Tensor, x: Tensor, centre: float | Sequence[float] | Tensor) -> Tensor:
     """centre + m (x - centre); x itself, to the bit, where m is 1."""
-    if centre == 0:
+    if isinstance(centre, int | float) and centre == 0:
         return m * x
     return torch.lerp(torch.as_tensor(centre, dtype=x.dtype, device=x.device).view(-1, 1, 1), x, m)
 
