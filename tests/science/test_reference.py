@@ -640,6 +640,7 @@ X, Y = images(3, 1, 8, 8), torch.tensor([0, 1, 2])
         (lambda n: attacks.square(n, X[:, None], Y, norm="l2", eps=0.1), r"\(3, 1, 1, 8, 8\)"),
         (lambda n: attacks.square(n, X, Y, norm="l2", eps=0.1, queries=0), "queries=0"),
         (lambda n: attacks.square(n, X, Y, norm="l2", eps=0.1, p=0), "p=0"),
+        (lambda n: attacks.square(n, X, Y, norm="l2", eps=0.1, seeds=Y[:2]), r"seeds.*\(2,\)"),
         (lambda n: attacks.square(n, X, Y + 8, norm="l2", eps=0.1), "10 classes"),
         (lambda n: attacks.square(n, X, Y, norm="l2", eps=-1), "eps=-1"),
         (

@@ -57,6 +57,11 @@ def square(
         raise ValueError(f"queries={queries}; expected at least 1")
     if not 0 < p <= 1:
         raise ValueError(f"p={p}; expected a share of the image in (0, 1]")
+    if seeds is not None and (seeds.dtype != torch.int64 or seeds.shape != y.shape):
+        raise ValueError(
+            f"seeds has dtype {seeds.dtype} and shape {tuple(seeds.shape)}; expected one int64 for each of "
+            f"{len(y)} images"
+        )
     x = x.detach()
     if eps == 0 or len(x) == 0:
         return x.clone()
@@ -79,10 +84,8 @@ def square(
                 guards.check_labels(y, logits)
             value, standing = margin(logits, labels), logits.argmax(1) == labels
             better = (value > highest) | ~standing
-            best, highest = (
-                torch.where(better[:, None, None, None], image, best),
-                value.where(better, highest),
-            )
+            best = torch.where(better[:, None, None, None], image, best)
+            highest = value.where(better, highest)
             if not standing.all():
                 adversarial[active[~standing]] = best[~standing]
                 state = (active, clean, labels, seeds, best, highest)
