@@ -91,7 +91,7 @@ def _round(
 def _hinge(model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """max(required margin - margin, 0), (B,), and its gradient with respect to x."""
     with torch.enable_grad():
-        point = x.requires_grad_()
+        point = x.detach().requires_grad_()
         logits = model(point)
     scores = logits.detach()
     lead, rival = scores.scatter(1, y[:, None], -torch.inf).max(1)

@@ -8,6 +8,7 @@ from companion.attacks.minimal.outcome import (
     attack_each,
     column,
     fooled,
+    gradient_of,
     keep_nearest,
     log_odds,
 )
@@ -94,8 +95,5 @@ def _round(
 
 def _ascent(model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Whether the net errs at x, and the unit direction in which cross-entropy rises fastest."""
-    with torch.enable_grad():
-        point = x.clone().requires_grad_()
-        logits = model(point)
-        gradient = torch.autograd.grad(log_odds(logits, y).sum(), point)[0]
-    return fooled(logits.detach(), y), steepest(gradient, "l2")
+    logits, gradient = gradient_of(model, x, lambda z: log_odds(z, y))
+    return fooled(logits, y), steepest(gradient, "l2")

@@ -3,7 +3,15 @@
 import torch
 from torch import Tensor, nn
 
-from companion.attacks.minimal.outcome import Minimal, attack_each, column, fooled, keep_nearest, log_odds
+from companion.attacks.minimal.outcome import (
+    Minimal,
+    attack_each,
+    column,
+    fooled,
+    gradient_of,
+    keep_nearest,
+    log_odds,
+)
 from companion.attacks.norms import steepest
 
 BLOCK = 20  # grid points looked at in one pass
@@ -26,9 +34,7 @@ def gradient_line_search(
         raise ValueError(f"steps={steps}, reach={reach}; expected at least 1 and a length above 0")
 
     def attack(x: Tensor, y: Tensor, best: Minimal) -> None:
-        with torch.enable_grad():
-            point = x.clone().requires_grad_()
-            gradient = torch.autograd.grad(log_odds(model(point), y).sum(), point)[0]
+        _, gradient = gradient_of(model, x, lambda z: log_odds(z, y))
         ray = steepest(gradient, "l2") * reach * x[0].numel() ** 0.5
 
         def on_ray(index: Tensor, t: Tensor) -> Tensor:

@@ -60,6 +60,15 @@ def log_odds(logits: Tensor, y: Tensor) -> Tensor:
     return others.logsumexp(1) - logits.gather(1, y[:, None]).squeeze(1)
 
 
+def gradient_of(model: nn.Module, x: Tensor, objective: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    """The logits at x, and the gradient of objective(logits), (B,), with respect to each sample."""
+    with torch.enable_grad():
+        point = x.detach().requires_grad_()
+        logits = model(point)
+        gradient = torch.autograd.grad(objective(logits).sum(), point)[0]
+    return logits.detach(), gradient
+
+
 def distances(a: Tensor, b: Tensor) -> Tensor:
     """||a_i - b_i||_2, (B,)."""
     return (a - b).flatten(1).norm(dim=1)
