@@ -69,8 +69,8 @@ def train(
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(recipe.seed)
         model = build_model(recipe, images).to(x.device).train()
-        if recipe.inputs is not None:
-            model = quick_to_attack(model)
+        if recipe.inputs is not None and recipe.inputs.name == "adversarial":
+            model = quick_to_attack(model)  # not for other transforms: it rounds otherwise, and is a bit faster
         optimiser = getattr(torch.optim, recipe.optimiser.name)(model.parameters(), **recipe.optimiser.kwargs)
         streams = {  # one generator for the order, one on the device for attacks, projections and crops
             "order": torch.Generator().manual_seed(recipe.seed),

@@ -255,12 +255,13 @@ def weights(net):
 
 
 class TestTraining:
-    def test_beta_one_is_standard_training_bit_for_bit(self):
+    @pytest.mark.parametrize("model", [PLAIN.model, part("lenet", kernel=3, padding=(1, 1))])
+    def test_beta_one_is_standard_training_bit_for_bit(self, model):
         """NM-C9, with everything else that draws numbers: crops and flips."""
         digits = data.load("digits", n_train=150)
         for augment in (False, True):
             plain, same, other = (
-                weights(training.train(dataclasses.replace(recipe, augment=augment), digits)[0])
+                weights(training.train(dataclasses.replace(recipe, augment=augment, model=model), digits)[0])
                 for recipe in (PLAIN, with_inputs(beta=1.0), with_inputs(beta=0.9))
             )
             assert torch.equal(plain, same)
