@@ -70,7 +70,7 @@ def train(
         torch.manual_seed(recipe.seed)
         model = build_model(recipe, images).to(x.device).train()
         if recipe.inputs is not None and recipe.inputs.name == "adversarial":
-            model = quick_to_attack(model)  # not for other transforms: it rounds otherwise, and is a bit faster
+            model = quick_to_attack(model)  # for no other transform: it rounds otherwise
         optimiser = getattr(torch.optim, recipe.optimiser.name)(model.parameters(), **recipe.optimiser.kwargs)
         streams = {  # one generator for the order, one on the device for attacks, projections and crops
             "order": torch.Generator().manual_seed(recipe.seed),
