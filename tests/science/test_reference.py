@@ -570,10 +570,13 @@ def test_members_and_what_few_classes_are_attacked_with(classes):
     assert list(verdicts.attacks) == expected and len(verdicts.withstood) == len(expected)
     # 3 steps are 4 passes for Auto-PGD, 3 for PGD; 5 queries; one to judge each member, two over clean images
     assert sum(seen) == 30 * ((2 + aims) * 4 + 2 * 3 + 5 + len(expected) + 2)
-    without = attacks.evaluate(
-        net, x, y, norm="l2", eps=1e-6, protocol="reference", steps=1, restarts=1, targets=0, queries=0
-    )
-    assert without.attacks == ("apgd cross_entropy", "pgd margin")
+    for fewer, names in (
+        ({"restarts": 1, "targets": 0, "queries": 0}, ("apgd cross_entropy", "pgd margin")),
+        ({"restarts": 0, "targets": 1, "queries": 0}, (targeted,)),
+        ({"restarts": 0, "targets": 0, "queries": 1}, ("square",)),
+    ):
+        ball = {"norm": "l2", "eps": 1e-6, "protocol": "reference", "steps": 1}
+        assert attacks.evaluate(net, x, y, **ball, **fewer).attacks == names
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -656,9 +659,16 @@ X, Y = images(3, 1, 8, 8), torch.tensor([0, 1, 2])
             lambda n: attacks.evaluate(n, X, Y, norm="l2", eps=0.1, protocol="reference", step_size=1),
             "step_size=1",
         ),
+        (lambda n: attacks.evaluate(n, X, Y, norm="l2", eps=0.1, restarts=0), "restarts=0"),
         (
-            lambda n: attacks.evaluate(n, X, Y, norm="l2", eps=0.1, protocol="reference", restarts=0),
-            "restarts=0",
+            lambda n: attacks.evaluate(
+                n, X, Y, norm="l2", eps=0.1, protocol="reference", restarts=0, targets=0, queries=0
+            ),
+            "all 0; expected at least one attack",
+        ),
+        (
+            lambda n: attacks.evaluate(n, X, Y, norm="l2", eps=0.1, protocol="reference", targets=-1),
+            "targets=-1",
         ),
         (lambda n: attacks.evaluate(n, X, Y, norm="l2", eps=0.1, steps=0), "steps=0"),
         (

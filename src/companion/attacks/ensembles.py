@@ -53,7 +53,8 @@ def reference(
 
     Source: AutoAttack (Croce & Hein 2020), with restarts, and with PGD on the margin where it has FAB.
 
-    steps: gradient steps of a run. restarts: runs of APGD on the cross-entropy, and of PGD on the margin.
+    steps: gradient steps of a run. restarts: runs of APGD on the cross-entropy, and of PGD on the margin;
+    after the strong protocol, which does both, 0 leaves them out.
     targets: classes that APGD aims at in one run each, those likeliest on the clean image first; at most
     all wrong ones. Its loss is dlr; nets of 2 or 3 classes have too few for it and are attacked on the
     targeted margin, as the name then says. queries: forward passes of Square; 0 leaves it out.

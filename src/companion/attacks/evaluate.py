@@ -104,13 +104,16 @@ def evaluate(
 
 
 def _budget(protocol: str, given: dict[str, int]) -> dict[str, int]:
-    least = {"steps": 1, "restarts": 1, "targets": 0, "queries": 0}
+    least = {"steps": 1, "restarts": 0 if protocol == "reference" else 1, "targets": 0, "queries": 0}
     for name, value in given.items():
         if name not in BUDGETS[protocol]:
             raise ValueError(f'{name}={value}; {name} goes with protocol="reference", not {protocol!r}')
         if value < least[name]:
             raise ValueError(f"{name}={value}; expected at least {least[name]}")
-    return BUDGETS[protocol] | given
+    budget = BUDGETS[protocol] | given
+    if not any(value for name, value in budget.items() if name != "steps"):
+        raise ValueError("restarts, targets and queries are all 0; expected at least one attack")
+    return budget
 
 
 def _ir_paper(
