@@ -45,13 +45,13 @@ def reached(*modules: str) -> set[str]:
 
 
 def code_of(function: Callable[..., Any]) -> str:
-    """16 hex digits for a function's source and for all code it calls that is not third-party.
+    """32 hex digits for a function's source and for all code it calls that is not third-party.
 
     Followed are the package's functions and subpackages it names, and functions and classes of the same
     notebook or script, in their turn. Values it closes over do not count.
     """
     modules, local = _called(unwrap(function), {})
-    return code_hash(local | {name: _read(name) for name in reached(*modules)})
+    return code_hash(local) + fingerprint(*sorted(modules))
 
 
 def _called(function: Any, local: dict[str, str]) -> tuple[set[str], dict[str, str]]:
