@@ -3,13 +3,17 @@
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 #: A convolution of at most this many input channels is a net's first one: grey or colour images.
 FEW = 4
+
+#: Below so many outputs of that convolution preparing takes longer than it saves: 200 images of 8x8 in the
+#: digits net, 8 of 28x28 in IR's.
+LARGE = 200_000
 
 #: Pixel values in one pass. On a CPU the tensors of the larger layers then stay below 20 MB and are allocated
 #: without asking the system for memory: 1,000 images of 28x28 at once took 1.5 times as long as 200 each
@@ -25,16 +29,22 @@ def batch_size(x: Tensor) -> int:
     return max(16, VALUES.get(x.device.type, VALUES["cpu"]) // max(1, x[:1].numel()))
 
 
-class input_passes(TorchFunctionMode):
-    """Inside this context, first convolutions of nets with frozen parameters run in a form that suits CPUs.
+def logits(model: nn.Module, x: Tensor) -> Tensor:
+    """model(x), for a gradient with respect to x: the first convolution runs in a form that suits CPUs.
 
     The gradient with respect to an image of 1 or 3 channels is a convolution with 1 or 3 outputs, and CPU
     libraries fill their vectors with outputs: on 28x28 images it took a fifth of a pass of IR's CNN. Here a
     square of neighbouring pixels is the outputs of one strided convolution: the same sums, 3 to 4 times as
-    fast. Outputs are laid out channels-last, and so is what follows them.
-    Values are those of torch up to rounding. Everything else passes through: other convolutions, trainable
-    weights, other devices. Deviation: none; not differentiable a second time (that raises an error).
+    fast. What it returns is laid out channels-last, and so is what follows in the net.
+    Values are those of torch up to rounding. Everything else is left to torch: trainable weights, other
+    convolutions, small batches, other devices. No second derivative (asking for one raises an error).
     """
+    with _FirstConvolutions():
+        return model(x)
+
+
+class _FirstConvolutions(TorchFunctionMode):
+    """Inside this context, convolutions that suit are computed by _FirstConvolution."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
@@ -56,6 +66,7 @@ def _suits(x: Tensor, weight: Tensor, bias: Tensor | None = None, *rest: Any) ->
         and x.requires_grad
         and not (weight.requires_grad or (bias is not None and bias.requires_grad))
         and weight.shape[1] <= FEW
+        and len(x) * len(weight) * x.shape[2] * x.shape[3] >= LARGE
         and groups == 1
         and set(stride) == set(dilation) == {1}
         and all(p < k for p, k in zip(padding, weight.shape[2:], strict=True))

@@ -4,9 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from companion import attacks, models, saliency
+from companion import attacks, models, quick, saliency
 from companion.attacks.precision import predict, still_correct
-from companion.quick import batch_size
 
 
 @pytest.fixture
@@ -174,7 +173,7 @@ def test_smoothgrad_needs_no_more_memory_for_more_samples(net):
 
 
 def test_batch_size_follows_the_images():
-    assert batch_size(torch.rand(5, 1, 28, 28)) == 204
-    assert batch_size(torch.rand(5, 1, 8, 8)) == 2500
-    assert batch_size(torch.rand(5, 3, 512, 512)) == 16
-    assert batch_size(torch.rand(0, 1, 8, 8)) >= 16
+    assert quick.batch_size(torch.rand(5, 1, 28, 28)) == 204
+    assert quick.batch_size(torch.rand(5, 1, 8, 8)) == 2500
+    assert quick.batch_size(torch.rand(5, 3, 512, 512)) == 16
+    assert quick.batch_size(torch.rand(0, 1, 8, 8)) >= 16

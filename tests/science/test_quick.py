@@ -5,8 +5,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from companion import attacks, models
-from companion.quick import _FirstConvolution, _input_gradient, input_passes
+from companion import attacks, models, quick, saliency
+from companion.quick import _FirstConvolution, _FirstConvolutions, _input_gradient
+
+
+@pytest.fixture(autouse=True)
+def small_batches_too(monkeypatch):
+    monkeypatch.setattr(quick, "LARGE", 0)
 
 
 def gradient(net, x, direction):
@@ -26,7 +31,7 @@ def test_blocks_give_the_gradient_of_every_pixel(channels, kernel, padding, size
     expected = torch.autograd.grad(logits, x, direction)[0]
     found = _input_gradient(direction, net.weight, padding, x.shape[2:])
     torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
-    with input_passes():
+    with _FirstConvolutions():
         again = net(x)
         torch.testing.assert_close(again, logits, atol=1e-12, rtol=0)
         assert type(again.grad_fn).__name__ == "_FirstConvolutionBackward"
@@ -42,14 +47,14 @@ def test_blocks_give_the_gradient_of_every_pixel(channels, kernel, padding, size
         ({"in_channels": 2, "kernel_size": 3, "groups": 2}, False),
         ({"in_channels": 2, "kernel_size": 3, "padding": "same"}, False),
         ({"in_channels": 2, "kernel_size": 1, "padding": 1}, False),
-        ({"in_channels": 2, "kernel_size": 3}, True),
+        ({"in_channels": 2, "kernel_size": 3}, True),  # its weights want a gradient
     ],
 )
 def test_other_convolutions_stay_torchs(settings, trainable):
     layer = nn.Conv2d(out_channels=6, **settings).requires_grad_(trainable)
     x = torch.rand(2, layer.in_channels, 8, 8, requires_grad=True)
     expected = layer(x)
-    with input_passes():
+    with _FirstConvolutions():
         found = layer(x)
         assert torch.equal(found, expected) and "FirstConvolution" not in type(found.grad_fn).__name__
         found.sum().backward()
@@ -60,7 +65,7 @@ def test_a_call_with_keywords_and_a_circular_border():
     weight = torch.randn(4, 1, 3, 3)
     x = torch.rand(2, 1, 8, 8, requires_grad=True)
     layer = nn.Conv2d(1, 4, 3, padding=1, padding_mode="circular").requires_grad_(False)
-    with input_passes():
+    with _FirstConvolutions():
         by_name = F.conv2d(input=x, weight=weight, padding="valid")
         round_the_border = gradient(layer, x, torch.ones(2, 4, 8, 8))
     torch.testing.assert_close(by_name, F.conv2d(x, weight))
@@ -74,7 +79,7 @@ def test_a_nets_input_gradient(build):
     channels = next(net.parameters()).shape[1]
     x, direction = torch.rand(4, channels, 28, 28, dtype=torch.float64), torch.randn(4, 10).double()
     expected = gradient(net, x, direction)
-    with input_passes():
+    with _FirstConvolutions():
         found = gradient(net, x, direction)
     assert expected.abs().max() > 1e-4
     torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
@@ -87,7 +92,7 @@ def test_under_autocast_it_is_rounded_as_torchs():
     exact = gradient(net, x, direction)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         plain = gradient(net, x, direction.bfloat16())
-        with input_passes():
+        with _FirstConvolutions():
             found = gradient(net, x, direction.bfloat16())
     assert found.dtype == torch.float32
     assert (found - exact).norm() < 1.5 * (plain - exact).norm() < 0.01 * exact.norm()
@@ -96,21 +101,36 @@ def test_under_autocast_it_is_rounded_as_torchs():
 def test_a_second_derivative_is_refused_not_wrong():
     net = nn.Conv2d(1, 4, 3).requires_grad_(False)
     x = torch.rand(2, 1, 6, 6, requires_grad=True)
-    with input_passes():
+    with _FirstConvolutions():
         first = torch.autograd.grad(net(x).square().sum(), x, create_graph=True)[0]
     with pytest.raises(RuntimeError, match="once_differentiable"):
         first.sum().backward()
 
 
-def test_attacks_use_it_and_leave_it(monkeypatch):
+def test_small_batches_are_left_alone(monkeypatch):
+    net = models.digits_cnn().requires_grad_(False)
+    monkeypatch.setattr(quick, "LARGE", 5 * 16 * 64)
+    first = net[:1]
+    for count in (4, 5):
+        x = torch.rand(count, 1, 8, 8, requires_grad=True)
+        name = type(quick.logits(first, x).grad_fn).__name__
+        assert ("FirstConvolution" in name) == (count == 5)
+
+
+def test_attacks_and_maps_use_it_and_leave_it(monkeypatch):
     torch.manual_seed(0)
     net = models.digits_cnn().eval()
     x, y = torch.rand(5, 1, 8, 8), torch.arange(5)
     calls = []
-    monkeypatch.setattr(
-        _FirstConvolution, "apply", lambda *args: calls.append(1) or F.conv2d(*args[:3], padding=args[3])
-    )
+
+    def spy(x, weight, bias, padding):
+        calls.append(len(x))
+        return F.conv2d(x, weight, bias, padding=padding)
+
+    monkeypatch.setattr(_FirstConvolution, "apply", spy)
     attacks.pgd(net, x, y, norm="linf", eps=0.1, steps=3)
-    assert len(calls) == 3
+    assert calls == [5, 5, 5]
+    saliency.input_gradient(net, x, y, chunk=3)
+    assert calls[3:] == [3, 2]
     net(x.requires_grad_()).sum().backward()
-    assert len(calls) == 3 and net[0].weight.grad is not None
+    assert len(calls) == 5 and net[0].weight.grad is not None

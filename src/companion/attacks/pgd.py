@@ -7,7 +7,6 @@ from companion import guards
 from companion.attacks.norms import project, random_start, steepest
 from companion.attacks.objectives import OBJECTIVES
 from companion.attacks.precision import predict, still_correct
-from companion.quick import input_passes
 
 #: The default protocol, spelled out: per-sample loss, no gradient floor, uniform start in the ball. Its step
 #: falls from 2 * eps to 0: on digits nets a constant 2.5 * eps / steps left up to 7 points more standing.
@@ -78,7 +77,7 @@ def pgd(
     active = torch.arange(len(x), device=x.device)
     clean, labels, current = x, y, adversarial
 
-    with guards.frozen(model, mode), torch.enable_grad(), input_passes():
+    with guards.frozen(model, mode), torch.enable_grad():
         for step in range(steps):
             point = current.detach().requires_grad_()
             logits = predict(model, point, search)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from companion import guards
+from companion import guards, quick
 from companion.attacks.objectives import margin
 
 #: Rounded logits leave doubt where their margin is below this share of their spread. bfloat16 keeps 8 bits,
@@ -18,11 +18,11 @@ def predict(model: nn.Module, x: Tensor, search: torch.dtype | None) -> Tensor:
     enough for gradients without a scale.
     """
     if search is None:
-        return model(x)
+        return quick.logits(model, x)
     if search != torch.bfloat16:
         raise ValueError(f"search={search}; expected None or torch.bfloat16")
     with torch.autocast(x.device.type, dtype=search):
-        logits = model(x)
+        logits = quick.logits(model, x)
     return logits.to(x.dtype)
 
 

@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from companion import guards
-from companion.quick import batch_size
+from companion import guards, quick
 from companion.saliency import class_gradients
 
 
@@ -16,5 +15,5 @@ def jacobian_norms(model: nn.Module, x: Tensor, *, chunk: int | None = None) -> 
     Raises ValueError on a wrong range, dtype or device.
     """
     guards.check_images(x, model=model)  # all of x, before the first chunk
-    parts = x.split(batch_size(x) if chunk is None else chunk)
+    parts = x.split(quick.batch_size(x) if chunk is None else chunk)
     return torch.cat([class_gradients(model, part, chunk=chunk)[1].flatten(2).norm(dim=2) for part in parts])

@@ -5,8 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from companion import guards
-from companion.quick import batch_size
+from companion import guards, quick
 
 WAYS = ("auto", "loop", "batched")
 
@@ -32,7 +31,7 @@ def class_gradients(
     guards.check_images(x, model=model)
     if way not in WAYS:
         raise ValueError(f"way={way!r}; expected one of {', '.join(WAYS)}")
-    chunk = batch_size(x) if chunk is None else chunk
+    chunk = quick.batch_size(x) if chunk is None else chunk
     if chunk < 1:
         raise ValueError(f"chunk={chunk}; expected at least 1 image")
     with guards.frozen(model, mode), torch.enable_grad():

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from companion import guards
-from companion.quick import batch_size, input_passes
+from companion import guards, quick
 
 
 def _logit(logits: Tensor, y: Tensor) -> Tensor:
@@ -52,15 +51,15 @@ def _gradient(
 ) -> Tensor:
     if of not in OUTPUTS:
         raise ValueError(f"of={of!r}; expected one of {', '.join(OUTPUTS)}")
-    chunk = batch_size(x) if chunk is None else chunk
+    chunk = quick.batch_size(x) if chunk is None else chunk
     if chunk < 1:
         raise ValueError(f"chunk={chunk}; expected at least 1 sample")
     maps = torch.empty_like(x)
-    with guards.frozen(model, mode), torch.enable_grad(), input_passes():
+    with guards.frozen(model, mode), torch.enable_grad():
         for begin in range(0, len(x), chunk):
             part = slice(begin, begin + chunk)
             point = x[part].detach().requires_grad_()
-            logits = model(point)
+            logits = quick.logits(model, point)
             guards.check_labels(y[part], logits)
             maps[part] = torch.autograd.grad(OUTPUTS[of](logits, y[part]).sum(), point)[0]
     return maps
@@ -95,7 +94,7 @@ def smoothgrad(
         raise ValueError(f"sigma={sigma}; expected a standard deviation >= 0, in pixels of [0, 1]")
     if samples < 1:
         raise ValueError(f"samples={samples}; expected at least 1")
-    chunk = batch_size(x) if chunk is None else chunk
+    chunk = quick.batch_size(x) if chunk is None else chunk
     together = max(1, chunk // max(1, len(x)))  # copies of the whole batch in one pass
     total = torch.zeros_like(x)
     for done in range(0, samples, together):
