@@ -16,7 +16,8 @@ SLOW = {f"R{i}" for i in (*range(13, 19), 24)}
 @pytest.mark.parametrize(("norm", "eps"), [("l2", 0.5), ("l2", 1.0), ("linf", 0.1), ("linf", 0.5)])
 @pytest.mark.parametrize("name", ["standard", "adversarial", "linear"])
 def test_a_healthy_net_fails_no_gate(nets, points, name, norm, eps):
-    report = checks.fast(nets[name], *points, norm=norm, eps=eps, twin=nets["standard"], steps=20)
+    settings = {"norm": norm, "eps": eps, "twin": nets["standard"], "steps": 20, "grid_points": 50}
+    report = checks.fast(nets[name], *points, **settings)
     assert report.ids("failed") == ()
     assert {check.id for check in report.checks if check.status == "not run"} == SLOW | {"R23", "R27"}
 
@@ -85,7 +86,7 @@ def test_every_broken_net_is_caught_by_the_rows_made_for_it(nets, points, name):
     model = breaks(nets["standard"])
     clean = attacks.correct(nets["standard"], *points).float().mean()
     assert attacks.correct(model, *points).float().mean() > clean - 0.15  # it looks like a good net
-    report = checks.fast(model, *points, norm="l2", eps=0.5, steps=20)
+    report = checks.fast(model, *points, norm="l2", eps=0.5, steps=20, limit=150, grid_points=50)
     assert rows <= caught(report)
 
 
@@ -94,18 +95,18 @@ def test_broken_nets_are_caught_by_what_needs_no_gradient(nets, points, name):
     torch.manual_seed(0)
     x, y = (t[:60] for t in points)
     model = BROKEN[name][0](nets["standard"])
-    budget = {"restarts": 1, "draws": 60, "queries": 200, "steps": 10}
+    budget = {"restarts": 1, "draws": 40, "queries": 150, "steps": 6}
     report = checks.slow(model, x, y, norm="l2", eps=0.5, twin=nets["standard"], **budget)
     assert MADE_FOR_THE_SLOW[name] <= caught(report)
     assert {check.id for check in report.checks if check.status == "not run"} == (FAST - {"R2"}) | {"R23"}
 
 
-@pytest.mark.parametrize("name", ["standard", "adversarial"])
-def test_the_slow_rows_let_healthy_nets_pass(nets, points, name):
+def test_the_slow_rows_let_a_healthy_net_pass(nets, points):
     x, y = (t[:60] for t in points)
-    budget = {"restarts": 2, "draws": 60, "queries": 200, "steps": 20}
-    report = checks.slow(nets[name], x, y, norm="l2", eps=0.5, twin=nets["standard"], **budget)
+    budget = {"restarts": 1, "draws": 40, "queries": 150, "steps": 20}
+    report = checks.slow(nets["standard"], x, y, norm="l2", eps=0.5, twin=nets["adversarial"], **budget)
     assert caught(report) <= {"R13", "R18"}  # 20 steps are few: another loss may be a percent away
+    assert len(report.ids("passed")) >= 6
 
 
 def test_mean_loss_with_floor_overstates_an_undefended_net_and_is_caught(nets, points):
@@ -149,12 +150,12 @@ def test_an_attack_that_does_nothing_is_caught(nets, points):
     def lazy(model, x, y, *, norm, eps, steps, loss, generator):
         return x.clone()
 
-    x, y = (t[:100] for t in points)
+    x, y = (t[:80] for t in points)
     standard = nets["standard"]
     report = checks.fast(standard, x, y, norm="l2", eps=1.0, attack=lazy, twin=standard)
     assert set(report.ids("failed")) == {"R11", "R12", "R22"}
     assert report["R20"].status == "not run"  # it keeps no trace
-    budget = {"restarts": 1, "draws": 20, "queries": 100, "steps": 10}
+    budget = {"restarts": 1, "draws": 10, "queries": 100, "steps": 6}
     report = checks.slow(standard, x, y, norm="l2", eps=1.0, attack=lazy, twin=standard, **budget)
     assert {"R16", "R17", "R18", "R24"} <= caught(report)
 

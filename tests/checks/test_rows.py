@@ -129,6 +129,14 @@ def test_r6_a_batch_that_moves_logits_but_no_class_is_flagged(batch):
     assert check.status == "flagged" and check.figure == 0
 
 
+def test_r6_a_tie_that_rounding_decides_is_no_change(batch):
+    class Tied(nn.Module):
+        def forward(self, x):
+            return torch.tensor([1.0, 1.0 + (1e-6 if len(x) > 1 else -1e-6)]).expand(len(x), -1)
+
+    assert setup.batch_invariant(Tied().eval(), batch[0]).status == "passed"
+
+
 @pytest.mark.parametrize(
     ("outputs", "status"),
     [
@@ -278,6 +286,8 @@ def test_r19_tells_the_mean_of_minima_from_the_minimum_of_means():
     assert attack.worst_case(withstood, attacks.Verdicts(withstood).worst).figure == pytest.approx(0.3)
     with pytest.raises(ValueError, match="one verdict for each attack and point"):
         attack.worst_case(withstood.float().mean(1), 0.6)
+    with pytest.raises(ValueError, match="divide percentages by 100"):
+        attack.worst_case(withstood, 30.0)
 
 
 def test_r19_checks_what_a_page_reports(linear, batch):

@@ -206,12 +206,15 @@ def worst_case(withstood: Tensor, reported: float | None = None) -> Check:
 
     withstood: bool (attacks, B), such as Verdicts.withstood. reported: the share reported for them; None
     for the companion's own, which is this mean. The minimum of means and the mean of means are larger.
+    Raises ValueError where withstood holds no single verdicts, or reported is no share.
     """
     if withstood.ndim != 2 or withstood.dtype != torch.bool:
         raise ValueError(
             f"withstood is {withstood.dtype} of shape {tuple(withstood.shape)}; expected bool (attacks, B), "
             "one verdict for each attack and point"
         )
+    if reported is not None and not 0 <= reported <= 1:
+        raise ValueError(f"reported={reported}; expected a share in [0, 1]: divide percentages by 100")
     worst = accuracy(withstood.all(0))
     best_single = min(accuracy(row) for row in withstood)
     reported = worst if reported is None else reported
@@ -291,11 +294,11 @@ def undefended_twin(twin: nn.Module, x: Tensor, y: Tensor, attack: Attack, **set
     """R22: the attack fells a net of the same architecture trained without a defence. Figure: what is left.
 
     Judged at a radius where a normal net must fall: twice the linearised distance that 95 % of its points do
-    not exceed, at least the reported radius, at most the box. Up to 10 % may be left.
+    not exceed, at least the reported radius, at most the box, and on 20 points or more. Up to 10 % may stay.
     """
     right = correct(twin, x, y)
-    if not right.any():
-        return not_run("R22", "The twin classifies none of the points rightly.")
+    if right.sum() < 20:
+        return not_run("R22", "The twin classifies fewer than 20 of the points rightly.")
     x, y, norm = x[right], y[right], str(settings["norm"])
     reach = 2 * float(linearised_distance(twin, x, y, norm=norm).quantile(0.95, interpolation="lower"))
     radius = min(max(settings["eps"], reach), 2 * grey_radius(x, norm))

@@ -45,8 +45,8 @@ def fast(
 
     Each row's rule and its source stand at its function, in checks.setup and checks.attack.
 
-    x, y: images in [0, 1] and labels; the first `limit` are used, and the first `grid_points` the net gets
-    right where an attack is repeated at other radii or on the twin. eps: pixel units.
+    x, y: images in [0, 1] and labels; the first `limit` are used. Where an attack is repeated, the first
+    `grid_points` that the net gets right (R4, R10, R11), or the first `grid_points` (R22). eps: pixel units.
     attack: (model, x, y, *, norm, eps, steps, loss, generator) -> x_adv, the very attack the number is
     reported with; its step size has to follow eps and steps, because the rows vary both. Without a keyword
     `trace` (attacks.pgd) R20 is not run. None: attacks.pgd with its active set.
@@ -88,7 +88,8 @@ def fast(
         found.extend(checks)
         found.extend(_at_other_radii(model, x[some], y[some], logits, robust[some], combined, settings))
         if twin is not None:
-            found.append(rows.undefended_twin(twin, x[some], y[some], combined, **settings))
+            few = slice(grid_points)
+            found.append(rows.undefended_twin(twin, x[few], y[few], combined, **settings))
 
     if not right.any():
         found += [not_run(id, _NOTHING_RIGHT) for id in _ON_POINTS]
