@@ -19,6 +19,7 @@ from companion.metrics.boundary import (
 from companion.metrics.correlation import Correlation, correlation
 from companion.metrics.homogeneous import homogeneous_decomposition
 from companion.metrics.jacobian_norms import jacobian_norms
+from companion.metrics.manifold import changed, density, manifold_distance, projection
 from companion.metrics.retraining import (
     Leak,
     area_under,
@@ -42,19 +43,23 @@ __all__ = [
     "binarised_alignment",
     "boundary_normal",
     "boundary_point",
+    "changed",
     "constant_sign_vii",
     "correlation",
     "cosine_to_target",
+    "density",
     "diff_roar",
     "homogeneous_decomposition",
     "jacobian_norms",
     "line_of_means",
     "linearised_robustness",
     "mahalanobis",
+    "manifold_distance",
     "mask_leak",
     "mean_displacement",
     "mu_kar",
     "mu_roar",
+    "projection",
     "retrained_accuracies",
     "retrainings",
     "sign_cosine",

@@ -9,11 +9,13 @@ from companion.models.normalise import Normalize
 from companion.models.one_hidden import one_hidden
 from companion.models.resnet import resnet
 from companion.models.small_net import small_net
+from companion.models.vaegan import VaeGan, vaegan
 from companion.models.vgg import vgg
 from companion.models.wide_resnet import wide_resnet
 
 __all__ = [
     "Normalize",
+    "VaeGan",
     "digits_cnn",
     "fcnn",
     "lenet",
@@ -23,6 +25,7 @@ __all__ = [
     "resnet50",
     "simple_cnn",
     "small_net",
+    "vaegan",
     "vgg",
     "wide_resnet",
 ]
