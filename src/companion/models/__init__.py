@@ -1,5 +1,6 @@
 """Models: functions that return an nn.Module from images in [0, 1] to logits."""
 
+from companion.models.br_cnn import br_cifar_cnn, br_mnist_cnn
 from companion.models.cnn import digits_cnn, simple_cnn
 from companion.models.fcnn import fcnn
 from companion.models.imagenet import resnet50
@@ -16,6 +17,8 @@ from companion.models.wide_resnet import wide_resnet
 __all__ = [
     "Normalize",
     "VaeGan",
+    "br_cifar_cnn",
+    "br_mnist_cnn",
     "digits_cnn",
     "fcnn",
     "lenet",
