@@ -237,7 +237,8 @@ def missing(recipes: Iterable[Recipe]) -> list[Recipe]:
 def estimate(recipes: Iterable[Recipe], *, device: str = "cpu", jobs: int | None = None) -> str:
     """One line: how many nets are still to train, and about how long that takes here, from timed steps.
 
-    Each kind of training (model, loss and transform) is timed on two steps; target maps are not counted.
+    Each kind of training (data, model, loss, transform and its steps) is timed on two steps; target maps and
+    masks are not counted.
     """
     recipes = list(recipes)
     left = missing(recipes)
@@ -247,7 +248,8 @@ def estimate(recipes: Iterable[Recipe], *, device: str = "cpu", jobs: int | None
     total = 0.0
     for recipe in left:
         chosen = images(recipe.data, device)
-        kind = (recipe.model, recipe.loss.name, recipe.inputs, recipe.batch_size)
+        transform = recipe.inputs and (recipe.inputs.name, recipe.inputs.kwargs.get("steps"))
+        kind = (recipe.data.name, recipe.model, recipe.loss.name, transform, recipe.batch_size)
         if kind not in seconds:
             seconds[kind] = time_step(recipe, chosen)
         total += seconds[kind] * recipe.epochs * math.ceil(len(chosen.x_train) / recipe.batch_size)

@@ -276,6 +276,19 @@ class TestEngine:
             assert not (kept & (score > median)).any()
             assert ((masked != x).flatten(1) | (x == 1).flatten(1) | (score <= median)).all()
 
+    def test_the_estimate_times_each_kind_of_training_once(self, monkeypatch):
+        timed = []
+        monkeypatch.setattr(store, "time_step", lambda recipe, images: timed.append(recipe) or 36.0)
+        sources = [
+            dataclasses.replace(PLAIN, inputs=part("adversarial", norm="l2", eps=eps, steps=2))
+            for eps in (0.1, 0.2, 0.3)
+        ]
+        masks = [Mask(0.5, source=source, map=part("loss_gradient")) for source in sources]
+        jobs = [r for m in masks for r in metrics.retrainings(RETRAINED, m, shares=SHARES, seeds=(0,))]
+        # 3 sources and 15 retrainings, 2 epochs of 3 steps each, 36 s a step
+        assert store.estimate(jobs, jobs=1) == "18 nets to train, about 65 min with 1 at a time."
+        assert len(timed) == 2
+
     def test_every_retraining_is_kept_on_its_own(self, monkeypatch):
         jobs = metrics.retrainings(RETRAINED, GRADIENT, shares=(0.3, 0.6), seeds=(0,))
         assert store.missing(jobs) == [PLAIN, *jobs] and pickle.loads(pickle.dumps(jobs)) == jobs
