@@ -1,0 +1,120 @@
+"""The chapter as its user meets it: refusals within seconds, and one whole run in profile smoke."""
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+
+from companion.press import ledger
+
+ROOT = Path(__file__).parents[2]
+NAME = "boundary_tilting"
+
+
+def companion(*arguments, env=None):
+    command = [sys.executable, "-m", "companion.press.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["-p", "week=0.1"], "weak"),
+        (["-p", "strong=0.5"], "0.5"),
+        (["-p", "radii=0,0.3"], "0.3"),
+    ],
+)
+def test_a_slip_is_one_line_exit_2_and_nothing_runs(arguments, words):
+    done = companion("run", NAME, *arguments)
+    assert done.returncode == 2
+    assert words in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    assert not done.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """A run of its own in a copy of the checkout's sources, with an empty store."""
+    root = tmp_path_factory.mktemp("checkout")
+    shutil.copy(ROOT / "pyproject.toml", root)
+    shutil.copytree(ROOT / "notebooks", root / "notebooks")
+    shutil.copytree(ROOT / "book/claims", root / "book/claims")
+    env = {**os.environ, "COMPANION_ROOT": str(root), "COMPANION_STORE": str(root / "store")}
+    done = companion("run", NAME, "--profile", "smoke", env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    folder = root / "runs" / "smoke" / NAME
+    cells = nbformat.read(folder / "executed.ipynb", as_version=4).cells
+    return cells, json.loads((folder / "results.json").read_text())["rows"]
+
+
+def of(rows, experiment, **labels):
+    chosen = [r for r in rows if r["experiment"] == experiment]
+    return [r for r in chosen if all(r.get(k) == v for k, v in labels.items())]
+
+
+def html(cells):
+    return [
+        str(output["data"]["text/html"])
+        for cell in cells
+        for output in cell.get("outputs", [])
+        if "text/html" in output.get("data", {})
+    ]
+
+
+@pytest.mark.slow
+class TestSmoke:
+    def test_every_net_has_all_its_numbers_for_every_seed(self, smoke):
+        for adversary in ("standard", "weak", "strong"):
+            row = {r["quantity"]: r for r in of(smoke[1], "BR-F3b", adversary=adversary)}
+            assert all(len(r["values"]) == 2 for r in row.values())
+            cosines = [math.cos(math.radians(v)) for v in row["displacement_angle"]["values"]]
+            assert cosines == pytest.approx(row["displacement_cosine"]["values"])
+            assert {"normal_angle", "mahalanobis", "clean_accuracy", "training_loss"} <= row.keys()
+
+    def test_the_printed_matrix_is_no_covariance_and_the_corrected_one_is(self, smoke):
+        smallest = {
+            r["covariance"]: r["value"] for r in of(smoke[1], "BR-E1", quantity="smallest eigenvalue")
+        }
+        assert smallest["printed"] == pytest.approx(-7.9e-4, rel=0.01)
+        assert smallest["used here"] == pytest.approx(9.9e-4, rel=0.01)
+        assert any("has the eigenvalue -0.00079" in text for text in html(smoke[0]))
+
+    def test_the_theorem_s_curve_ends_where_it_has_to(self, smoke):
+        without, limit = (r["value"] for r in of(smoke[1], "BR-T", quantity="gap"))
+        assert without < 0.01 and limit < 1
+
+    def test_every_radius_has_a_frame_of_its_own_and_the_sweep_agrees(self, smoke):
+        (shown,) = [text for text in html(smoke[0]) if "cmp-explorer" in text]
+        soup = BeautifulSoup(shown, "html.parser")
+        data = json.loads(soup.find("script", type="application/json").string)
+        radii = [r["eps"] for r in of(smoke[1], "BR-T", quantity="displacement_angle")]
+        assert len(radii) >= 12 and [float(v) for v in data["values"][0]] == radii
+        assert len(data["frames"]) == len(data["pictures"]) == len(radii)
+        angles = [r["value"] for r in of(smoke[1], "BR-T", quantity="displacement_angle")]
+        assert [texts[0] for _, texts in data["frames"]] == [f"{a:.1f}°" for a in angles]
+        assert all(picture.count("<svg") == 1 for picture in data["pictures"])
+        assert soup.select_one("input[type=range]")["max"] == str(len(radii) - 1)
+        assert len(shown.encode()) < 500_000 and "http" not in soup.find_all("script")[-1].string
+
+    def test_every_claim_has_a_verdict(self, smoke):
+        (table,) = [
+            text for text in html(smoke[0]) if "the paper" in text and "BR-C3" in text and "BR-C11" in text
+        ]
+        for claim in ledger.of_notebook(NAME)[0].claims:
+            assert claim.id in table, claim.id
+
+
+def test_what_claims_and_errata_point_to_is_in_the_notebook():
+    text = (ROOT / "notebooks" / f"{NAME}.ipynb").read_text("utf-8")
+    anchors = {claim.anchor for claim in ledger.of_notebook(NAME)[0].claims}
+    items = yaml.safe_load((ROOT / "book/errata/br.yaml").read_text("utf-8"))["items"]
+    anchors |= {item.get("anchor", "") for item in items}
+    for anchor in anchors - {""}:
+        assert f"({anchor})=" in text, anchor
