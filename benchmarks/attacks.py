@@ -1,129 +1,222 @@
-"""PGD-40 beside torchattacks and foolbox: the same net, images and settings, no random start.
+"""PGD-40 and Carlini-Wagner beside torchattacks and foolbox: the same nets, images and settings."""
 
-Prints images/s on one thread, for two single attacks and for the five attacks of IR's Table 1 together, as
-ratios to the faster of the two libraries. Fails when a goal is missed, or when an image withstands here that
-falls there. `python benchmarks/attacks.py --help` lists the options.
-"""
-
-import argparse
-import sys
 from collections.abc import Callable
 
 import foolbox
 import torch
 import torchattacks
-from common import environment, medians, ratio_in_rounds, rounds, table
+from common import Table, counted, fastest, medians, ratio, rounds, trained
 from torch import Tensor, nn
 
-from companion import attacks, data, store
-from companion.recipes import Recipe, part
+from companion import attacks
 
 STEPS = 40
-SINGLE = [("linf", 0.1, 0.01), ("l2", 1.0, 0.1)]  # norm, radius, step size, in pixels of [0, 1]
-TABLE_1 = [("l2", 1.5, 0.5), *(("linf", eps, 2.5 * eps / STEPS) for eps in (0.1, 0.2, 0.25, 0.3))]
-GOALS = {"robust": 1.3, "standard": 2.0}  # the active set on Table 1, relative to the faster library
-OURS, PLAIN = "companion, active set", "companion"
+#: norm, radius, step size, in pixels of [0, 1]; the last group is IR's Table 1 with the steps of its code.
+GROUPS = {
+    28: {
+        "linf 0.1": [("linf", 0.1, 0.01)],
+        "l2 1.0": [("l2", 1.0, 0.1)],
+        "Table 1": [("l2", 1.5, 0.5), *(("linf", eps, 2.5 * eps / STEPS) for eps in (0.1, 0.2, 0.25, 0.3))],
+    },
+    8: {
+        "linf 0.1": [("linf", 0.1, 0.01)],
+        "l2 0.5": [("l2", 0.5, 0.05)],
+        "five radii": [("l2", eps, 2.5 * eps / STEPS) for eps in (0.1, 0.25, 0.5, 0.75, 1.0)],
+    },
+}
+GOALS = {
+    "robust": 1.5,
+    "standard": 3.0,
+}  # the curve on Table 1, full precision, relative to the faster library
+ROUNDED, AGAIN = torch.bfloat16, 1.5  # and what searching in bfloat16 adds
 LIBRARIES = ("torchattacks", "foolbox")
 
 
-def recipes() -> dict[str, Recipe]:
-    """The 28x28 CNN trained briefly, on MNIST if it is there, else on digits enlarged to 28x28."""
-    try:
-        data.require("mnist")
-        images, epochs = part("mnist", n_train=6000), 3
-    except data.DataMissing:
-        images, epochs = part("digits", size=28), 12
-    adversarial = part("adversarial", norm="l2", eps=1.5, steps=5, step_size=0.6)
-    net = part("simple_cnn")
-    return {
-        "standard": Recipe(images, net, epochs=epochs),
-        "robust": Recipe(images, net, inputs=adversarial, epochs=epochs),
-    }
+def run(repeats: int) -> list[Table]:
+    return [pgd(repeats), carlini_wagner(max(1, repeats - 1))]
 
 
-def contenders(model: nn.Module, x: Tensor, y: Tensor, norm: str, eps: float, step_size: float) -> dict:
-    """Functions without arguments that return adversarial images."""
-    ours = {"norm": norm, "eps": eps, "step_size": step_size, "steps": STEPS, "start": "none"}
+def pgd(repeats: int, count: int = 100) -> Table:
+    """Images attacked in a CPU second, and every verdict compared."""
+    table = Table(
+        "PGD-40, robust accuracy",
+        "`ratio`: images a CPU second, relative to the faster library. `forward`, `backward`: passes a "
+        "sample and radius, those of the verdict included. `other`: verdicts unlike torchattacks'; `weaker`: "
+        "images that withstand here and fall there. No random start; parameters frozen for all. *all*: every "
+        "image to the last step, as the libraries do; *active set*: an image stops at its first misclassified "
+        "iterate; *curve*: a larger radius is tried on what withstood the smaller ones; *bf16*: gradients in "
+        "bfloat16, verdicts in float32.",
+    )
+    for size, groups in GROUPS.items():
+        for kind in ("standard", "robust"):
+            model, x, y, label = trained(size, kind, count)
+            for title, balls in groups.items():
+                compare(table, model, x, y, balls, repeats, {"net": label, "attack": title}, kind)
+    return table
+
+
+def contenders(model: nn.Module, x: Tensor, y: Tensor, balls: list) -> dict[str, Callable[[], Tensor]]:
+    """Functions that return which images withstand which ball, bool (balls, B)."""
+
+    def each(attack: Callable) -> Callable[[], Tensor]:
+        return lambda: torch.stack([attacks.correct(model, attack(*ball), y) for ball in balls])
+
+    def ours(**more) -> Callable:
+        return lambda norm, eps, step: attacks.pgd(
+            model, x, y, norm=norm, eps=eps, step_size=step, steps=STEPS, start="none", **more
+        )
+
+    def harry(norm: str, eps: float, step: float) -> Tensor:
+        kind = torchattacks.PGD if norm == "linf" else torchattacks.PGDL2
+        return kind(model, eps=eps, alpha=step, steps=STEPS, random_start=False)(x, y)
+
     wrapped = foolbox.PyTorchModel(model, bounds=(0, 1))
     misclassified = foolbox.criteria.Misclassification(y)
-    settings = {"steps": STEPS, "random_start": False}
-    if norm == "linf":
-        harry = torchattacks.PGD(model, eps=eps, alpha=step_size, **settings)
-        bethge = foolbox.attacks.LinfPGD(abs_stepsize=step_size, **settings)
-    else:
-        harry = torchattacks.PGDL2(model, eps=eps, alpha=step_size, **settings)
-        bethge = foolbox.attacks.L2PGD(abs_stepsize=step_size, **settings)
-    return {
-        OURS: lambda: attacks.pgd(model, x, y, **ours, stop_early=True),
-        PLAIN: lambda: attacks.pgd(model, x, y, **ours),
-        "torchattacks": lambda: harry(x, y),
-        "foolbox": lambda: bethge.run(wrapped, x, misclassified, epsilon=eps),
+
+    def bethge(norm: str, eps: float, step: float) -> Tensor:
+        kind = foolbox.attacks.LinfPGD if norm == "linf" else foolbox.attacks.L2PGD
+        return kind(abs_stepsize=step, steps=STEPS, random_start=False).run(
+            wrapped, x, misclassified, epsilon=eps
+        )
+
+    jobs = {
+        "torchattacks": each(harry),
+        "foolbox": each(bethge),
+        "companion, all": each(ours()),
+        "companion, all, bf16": each(ours(search=ROUNDED)),
+        "companion, active set": each(ours(stop_early=True)),
+        "companion, active set, bf16": each(ours(stop_early=True, search=ROUNDED)),
     }
+    if len(balls) > 1:
+        del jobs["companion, all"], jobs["companion, all, bf16"], jobs["companion, active set, bf16"]
+        jobs["companion, curve"] = lambda: survivors(model, x, y, balls, search=None)
+        jobs["companion, curve, bf16"] = lambda: survivors(model, x, y, balls, search=ROUNDED)
+    return jobs
 
 
-def compare(model: nn.Module, x: Tensor, y: Tensor, balls: list, repeats: int) -> list[list[str]]:
-    """Rows: attack, images/s by CPU and wall time, ratio, withstanding, other verdicts, weaker verdicts."""
-    jobs: dict[str, list[Callable]] = {}
-    for ball in balls:
-        for name, job in contenders(model, x, y, *ball).items():
-            if name != PLAIN or len(balls) == 1:  # the plain loop is as fast as the libraries': shown once
-                jobs.setdefault(name, []).append(job)
-    verdicts: dict[str, Tensor] = {}
+def survivors(model: nn.Module, x: Tensor, y: Tensor, balls: list, search: torch.dtype | None) -> Tensor:
+    """What attacks.curve does, with one attack a radius: each radius on what withstood the smaller ones."""
+    withstood = torch.empty(len(balls), len(x), dtype=torch.bool)
+    standing: dict[str, Tensor] = {}
+    for row, (norm, eps, step) in enumerate(balls):  # the radii of a norm ascend
+        left = standing.setdefault(norm, torch.ones_like(y, dtype=torch.bool))
+        index = left.nonzero().squeeze(1)
+        settings = {"norm": norm, "eps": eps, "step_size": step, "steps": STEPS, "start": "none"}
+        found = attacks.pgd(model, x[index], y[index], **settings, stop_early=True, search=search)
+        left[index] = attacks.correct(model, found, y[index])
+        withstood[row] = left
+    return withstood
 
-    def run(name: str) -> None:
-        verdicts[name] = torch.stack([attacks.correct(model, job(), y) for job in jobs[name]])
 
-    times = rounds({name: lambda name=name: run(name) for name in jobs}, repeats)
-    fastest = [min(library) for library in zip(*(times[name] for name in LIBRARIES), strict=True)]
-    rows = []
+def compare(
+    table: Table, model: nn.Module, x: Tensor, y: Tensor, balls: list, repeats: int, labels: dict, kind: str
+) -> None:
+    jobs = contenders(model, x, y, balls)
+    verdicts, passes = {}, {}
+    for name, job in jobs.items():
+        with counted(model) as passes[name]:
+            verdicts[name] = job()
+    times = rounds(jobs, repeats)
+    best = fastest(*(times[name] for name in LIBRARIES))
+    work = len(x) * len(balls)
+    gains = {name: ratio(times[name], best) for name in jobs}
     for name in jobs:
-        cpu, wall = medians(times[name])
-        count = len(x) * len(balls)
-        rates = [f"{count / cpu:.1f}", f"{count / wall:.1f}", f"{ratio_in_rounds(fastest, times[name]):.2f}"]
-        withstood = f"{verdicts[name].float().mean().item():.3f}"
-        other = int((verdicts[name] != verdicts["torchattacks"]).sum())
         weaker = int((verdicts[name] & ~verdicts["torchattacks"]).sum())
-        rows.append([name, *rates, withstood, str(other), str(weaker)])
-    return rows
+        table.rows.append(
+            labels
+            | {
+                "by": name,
+                "images/CPU s": work / medians(times[name])[0],
+                "ratio": round(gains[name], 2),
+                "forward": round(passes[name]["forward"] / work, 1),
+                "backward": round(passes[name]["backward"] / work, 1),
+                "withstand": round(verdicts[name].float().mean().item(), 3),
+                "other": int((verdicts[name] != verdicts["torchattacks"]).sum()),
+                "weaker": weaker,
+            }
+        )
+        if weaker and name not in LIBRARIES:
+            what = (
+                f"{labels['net']}, {labels['attack']}: no image withstands {name} and falls to torchattacks"
+            )
+            table.judge(what, weaker, False)
+    if x.shape[-1] == 28 and labels["attack"] == "Table 1":
+        gain, more = (
+            gains["companion, curve"],
+            ratio(times["companion, curve, bf16"], times["companion, curve"]),
+        )
+        table.judge(
+            f"{labels['net']}, Table 1: {GOALS[kind]} times the faster library", gain, gain >= GOALS[kind]
+        )
+        table.judge(f"{labels['net']}, Table 1: {AGAIN} times more in bfloat16", more, more >= AGAIN)
 
 
-def main() -> int:
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+def carlini_wagner(repeats: int, count: int = 360) -> Table:
+    table = Table(
+        "Carlini-Wagner l2",
+        "Five constants, 200 steps of rate 0.02 each, from the image: companion and foolbox search the "
+        "constant from 0.01, torchattacks cannot and gets 0.01 to 100 in powers of ten, the best of each "
+        "image kept. `distance`: mean over the images on which everybody succeeds; `nearer`: images on which "
+        "companion's is smaller by 1 % or more than the row's.",
     )
-    options.add_argument("--images", type=int, default=200, help="images attacked in one batch (default 200)")
-    options.add_argument("--repeats", type=int, default=3, help="runs of each, taking turns (default 3)")
-    chosen = options.parse_args()
-    print(environment("torchattacks", "foolbox"), flush=True)
-    rows, failures = [], []
-    for net, recipe in recipes().items():
-        # frozen parameters are the fast way to use either library; here all of them get them
-        model = store.get(recipe, report=lambda text: print(text, file=sys.stderr)).requires_grad_(False)
-        images = data.load(recipe.data.name, **recipe.data.kwargs, n_test=chosen.images)
-        x, y = images.x_test, images.y_test
-        groups = {f"{norm} {eps}": [(norm, eps, step)] for norm, eps, step in SINGLE} | {"Table 1": TABLE_1}
-        for title, balls in groups.items():
-            for row in compare(model, x, y, balls, chosen.repeats):
-                rows.append([f"{images.label}, {net}", title, *row])
-                name, ratio, weaker = row[0], float(row[3]), int(row[6])
-                if weaker:
-                    failures.append(f"{net}, {title}: {weaker} images withstand {name} but not torchattacks")
-                if title == "Table 1" and name == OURS and ratio < GOALS[net]:
-                    failures.append(f"{net}, {title}: {ratio}x the best library, goal {GOALS[net]}x")
-    head = [
-        "net",
-        "attack",
-        "by",
-        "images/CPU s",
-        "images/s",
-        "ratio",
-        "withstand",
-        "other",
-        "weaker",
-    ]
-    print(table(head, rows), *failures, sep="\n")
-    return bool(failures)
+    for kind in ("standard", "robust"):
+        model, x, y, label = trained(8, kind, count)
+        right = attacks.correct(model, x, y)
+        minimal(table, model, x[right], y[right], repeats, label)
+    return table
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def minimal(table: Table, model: nn.Module, x: Tensor, y: Tensor, repeats: int, label: str) -> None:
+    wrapped = foolbox.PyTorchModel(model, bounds=(0, 1))
+    misclassified = foolbox.criteria.Misclassification(y)
+    bethge = foolbox.attacks.L2CarliniWagnerAttack(
+        binary_search_steps=5, steps=200, stepsize=0.02, initial_const=0.01
+    )
+
+    def harry() -> Tensor:
+        best, nearest = x.clone(), torch.full((len(x),), torch.inf)
+        for c in (0.01, 0.1, 1, 10, 100):
+            found = torchattacks.CW(model, c=c, steps=200, lr=0.02)(x, y)
+            size = distances(model, x, y, found)
+            best[size < nearest] = found[size < nearest]
+            nearest = size.minimum(nearest)
+        return best
+
+    jobs = {
+        "foolbox": lambda: bethge.run(wrapped, x, misclassified),
+        "torchattacks": harry,
+        "companion": lambda: (
+            attacks.carlini_wagner(model, x, y, search=5, const=0.01, steps=200, lr=0.02).adversarial
+        ),
+    }
+    size, passes = {}, {}
+    for name, job in jobs.items():
+        with counted(model) as passes[name]:
+            size[name] = distances(model, x, y, job())
+    times = rounds(jobs, repeats)
+    best = fastest(*(times[name] for name in LIBRARIES))
+    everybody = torch.stack(list(size.values())).isfinite().all(0)
+    mean = {name: size[name][everybody].mean().item() for name in jobs}
+    for name in jobs:
+        table.rows.append(
+            {
+                "net": label,
+                "by": name,
+                "images/CPU s": len(x) / medians(times[name])[0],
+                "ratio": round(ratio(times[name], best), 2),
+                "forward": round(passes[name]["forward"] / len(x)),
+                "backward": round(passes[name]["backward"] / len(x)),
+                "failed": int(size[name].isinf().sum()),
+                "distance": round(mean[name], 4),
+                "nearer": int((size["companion"] < 0.99 * size[name]).sum()),
+            }
+        )
+    gain, share = ratio(times["companion"], best), mean["companion"] / min(mean.values())
+    table.judge(f"{label}: 1.5 times the faster library", gain, gain >= 1.5)
+    table.judge(f"{label}: at most the smallest mean distance (share of it)", share, share <= 1.001)
+
+
+def distances(model: nn.Module, x: Tensor, y: Tensor, found: Tensor) -> Tensor:
+    """l2 distances, infinite where the net still classifies rightly."""
+    fell = ~attacks.correct(model, found, y)
+    return torch.where(fell, (found - x).flatten(1).norm(dim=1), torch.inf)
