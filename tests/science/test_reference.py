@@ -616,6 +616,25 @@ def test_reference_verdicts_do_not_depend_on_the_chunk(norm):
         assert torch.equal(first, other)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_gpu_finds_the_same(norm):
+    """From the same starts and seeds, to float64's precision: Square's numbers do not depend on the device."""
+    net, x = curved_net(), images(20, 1, 8, 8)
+    y, eps = predicted(net, x), {"linf": 0.015, "l2": 0.1}[norm]
+    start, seeds = x + eps * (images(20, 1, 8, 8, seed=3) - 0.5) / 4, torch.arange(20)
+    found = []
+    for device in ("cpu", "cuda"):
+        net.to(device)
+        ball = {"norm": norm, "eps": eps}
+        there = x.to(device), y.to(device)
+        found.append(attacks.apgd(net, *there, **ball, steps=10, loss="dlr", start=start.to(device)).cpu())
+        found.append(attacks.square(net, *there, **ball, queries=30, seeds=seeds.to(device)).cpu())
+        attacks.evaluate(net, *there, **ball, protocol="reference", steps=2, restarts=1, queries=2)
+    torch.testing.assert_close(found[0], found[2], atol=1e-8, rtol=0)
+    torch.testing.assert_close(found[1], found[3], atol=1e-8, rtol=0)
+
+
 X, Y = images(3, 1, 8, 8), torch.tensor([0, 1, 2])
 
 
