@@ -43,9 +43,9 @@ def pgd(repeats: int, count: int = 100) -> Table:
         "`ratio`: images a CPU second, relative to the faster library. `forward`, `backward`: passes a "
         "sample and radius, those of the verdict included. `other`: verdicts unlike torchattacks'; `weaker`: "
         "images that withstand here and fall there. No random start; parameters frozen for all. *all*: every "
-        "image to the last step, as the libraries do; *active set*: an image stops at its first misclassified "
-        "iterate; *curve*: a larger radius is tried on what withstood the smaller ones; *bf16*: gradients in "
-        "bfloat16, verdicts in float32.",
+        "image to the last step, as the libraries do; *active set*: an image stops at its first "
+        "misclassified iterate; *curve*: a larger radius is tried on what withstood the smaller ones; "
+        "*bf16*: gradients in bfloat16, verdicts in float32.",
     )
     for size, groups in GROUPS.items():
         for kind in ("standard", "robust"):

@@ -23,8 +23,8 @@ def run(repeats: int) -> list[Table]:
     table = Table(
         f"Training {NETS} digits nets",
         f"{EPOCHS} epochs of the 8x8 CNN on 1,437 digits, batch {BATCH}, from an empty store. `wall s` means "
-        "something on a machine with two idle cores only; `CPU s` are those of all processes, start-up included. "
-        "*stacked* trains all nets in one pass with torch.func.vmap.",
+        "something on a machine with two idle cores only; `CPU s` are those of all processes, start-up "
+        "included. *stacked* trains all nets in one pass with torch.func.vmap.",
     )
     recipes = [Recipe(part("digits"), part("digits_cnn"), epochs=EPOCHS, seed=seed) for seed in range(NETS)]
     images = store.images(recipes[0].data, "cpu")

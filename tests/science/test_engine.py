@@ -3,9 +3,12 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from companion import attacks, models, quick, saliency
 from companion.attacks.precision import predict, still_correct
+from companion.recipes import Recipe, Target, part
+from companion.training import _step
 
 
 @pytest.fixture
@@ -177,3 +180,50 @@ def test_batch_size_follows_the_images():
     assert quick.batch_size(torch.rand(5, 1, 8, 8)) == 2500
     assert quick.batch_size(torch.rand(5, 3, 512, 512)) == 16
     assert quick.batch_size(torch.rand(0, 1, 8, 8)) >= 16
+
+
+class Waits(TorchDispatchMode):
+    """Counts where the host would wait for a GPU: values read, and results whose size depends on values."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func.overloadpacket.__name__ in ("_local_scalar_dense", "nonzero", "masked_select")
+        return func(*args, **(kwargs or {}))
+
+
+TRAININGS = {
+    "cross_entropy": Recipe(part("digits"), part("digits_cnn")),
+    "interpretation": Recipe(
+        part("digits"),
+        part("digits_cnn"),
+        loss=part("interpretation", lambda_d=1.0, lambda_m=0.1),
+        target=Target(Recipe(part("digits"), part("digits_cnn")), part("input_gradient")),
+    ),
+    "jacobian": Recipe(part("digits"), part("digits_cnn"), loss=part("jacobian", lambda_j=0.1)),
+    "double_backprop": Recipe(part("digits"), part("digits_cnn"), loss=part("double_backprop", lambda_g=0.1)),
+    "noise_modulation": Recipe(part("digits"), part("digits_cnn"), inputs=part("noise_modulation")),
+}
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_a_training_step_never_waits_for_the_device(name):
+    recipe = TRAININGS[name]
+    model = models.digits_cnn().train()
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    x, y = torch.rand(6, 1, 8, 8), torch.arange(6)
+    target = torch.randn_like(x) if recipe.target else None
+    with Waits() as waits:
+        _step(recipe, model, optimiser, x, y, target, generator())
+    assert waits.count == 0
+
+
+def test_an_attack_of_all_samples_waits_only_to_check_its_input(net, batch):
+    counts = []
+    for steps in (1, 7):
+        with Waits() as waits:
+            attacks.pgd(net, *batch, **SETTINGS | {"steps": steps})
+        counts.append(waits.count)
+    assert counts[0] == counts[1] > 0
