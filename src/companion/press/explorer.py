@@ -121,7 +121,8 @@ def _control(name: str, label: str, values: list[float] | list[str], at: int) ->
         attributes = {"name": name, "min": 0, "max": len(values) - 1, "step": 1, "value": at}
         now = _text(values[at])
         written = " ".join(f'{k}="{v}"' for k, v in (attributes | {"aria-valuetext": now}).items())
-        return f'<label>{escape(label)} <input type="range" {written}><output aria-live="off">{now}</output></label>'
+        output = f'<output aria-live="off">{now}</output>'
+        return f'<label>{escape(label)} <input type="range" {written}>{output}</label>'
     choices = "".join(
         f'<label><input type="radio" name="{name}" value="{i}"{" checked" * (i == at)}>'
         f"<span>{escape(value)}</span></label>"

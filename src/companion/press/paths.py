@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-
 #: The papers in the order in which the book tells of them.
 PAPERS = ("IR", "BR", "NM", "ET", "BP", "SH")
 
