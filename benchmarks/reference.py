@@ -44,11 +44,11 @@ def run(rounds: int) -> list[Table]:
     """Verdicts side by side. They do not change from round to round, so everything is run once."""
     table = Table(
         "The reference protocol",
-        f"Per cent of 1,000 images that withstand, `here` and for torchattacks; `differ`: verdicts that are not "
-        f"the same; CPU seconds, measured once. Single attacks run on every image: one start, {STEPS} steps. The "
-        "worst case: 100 steps towards each of 9 classes, each attack on what still stands; here also one run of "
-        "PGD on the margin. The last row is both protocols as they come: here 5 starts and 5,000 queries; "
-        "torchattacks' AutoAttack, with its 10 steps, FAB and 5,000 queries.",
+        "Per cent of 1,000 images that withstand, `here` and for torchattacks; `differ`: verdicts not "
+        f"the same; CPU seconds, measured once. Single attacks: every image, one start, {STEPS} steps. Worst "
+        f"case: {STEPS} steps towards each of 9 classes, each attack on what still stands; here PGD on the "
+        "margin, too. Last row: both protocols as they come, here with 5 starts and 5,000 queries, "
+        "AutoAttack with the 10 steps, FAB and 5,000 queries that torchattacks gives it.",
     )
     x, y = unseen()
     for kind, recipe in recipes().items():

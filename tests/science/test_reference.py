@@ -619,7 +619,7 @@ def test_reference_verdicts_do_not_depend_on_the_chunk(norm):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("norm", NORMS)
 def test_a_gpu_finds_the_same(norm):
-    """From the same starts and seeds, to float64's precision: Square's numbers do not depend on the device."""
+    """From the same starts and seeds, up to rounding: Square's numbers do not depend on the device."""
     net, x = curved_net(), images(20, 1, 8, 8)
     y, eps = predicted(net, x), {"linf": 0.015, "l2": 0.1}[norm]
     start, seeds = x + eps * (images(20, 1, 8, 8, seed=3) - 0.5) / 4, torch.arange(20)
