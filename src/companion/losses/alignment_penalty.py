@@ -1,11 +1,11 @@
 """The alignment penalty that ET's outlook proposes (Etmann et al. 2019, section 5), and its two controls.
 
-ET asks for "a careful experimental evaluation", because the penalty also shrinks the gradient. Three families
-of nets over a grid of weights answer it: "outlook", "norm" (the shrinking alone) and "angle" (the turning
-alone). Beside accuracy and distance, report cos(x, g), ||g||, ||g+|| and psi+ of metrics.alignment_terms:
-rho~ = psi+ / ||g+|| says whether a gain came from a longer lead or a shorter gradient, and theorem 1 makes it
-rho~ = ||x|| cos(x, g+) + beta+ / ||g+||, what alignment gives and what the constants give. Compare families at
-equal ||g|| or equal accuracy, not at equal weight.
+ET warns that it also shrinks the gradient, and that only an experiment can tell the two effects apart. Three
+families of nets over a grid of weights do: "outlook", "norm" (the shrinking alone) and "angle" (the turning
+alone). Beside accuracy and distance, report cos(x, g), ||g||, ||g+|| and psi+ of metrics.alignment_terms.
+rho~ = psi+ / ||g+|| says whether a gain came from a longer lead or a shorter gradient, and by theorem 1
+rho~ = ||x|| cos(x, g+) + beta+ / ||g+||: what alignment gives, and what the constants give. Compare the
+families at equal ||g|| or equal accuracy, not at equal weight.
 """
 
 import torch
