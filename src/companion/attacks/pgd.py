@@ -93,7 +93,6 @@ def pgd(
                     break
             gradient = torch.autograd.grad(value.sum(), point)[0]
             if stop_early and not standing.all():
-                adversarial[active[~standing]] = current[~standing]
                 active, gradient = active[standing], gradient[standing]
                 clean, labels, current = clean[standing], labels[standing], current[standing]
             size = 2 * eps * (1 - step / steps) if step_size is None else step_size
@@ -102,5 +101,5 @@ def pgd(
                 current = clean + project((clean + delta).clamp(0, 1) - clean, norm, eps)
             else:
                 current = (clean + project(delta, norm, eps)).clamp(0, 1)
-        adversarial[active] = current
+            adversarial[active] = current
     return adversarial.detach()
