@@ -188,10 +188,10 @@ class TestCorrelation:
         assert metrics.correlation([1, 2, 9], [1, 4, 5], kind="spearman").value == pytest.approx(1)
 
     def test_a_line_has_no_spread_and_noise_an_interval_around_its_value(self):
-        x = [0.1, 0.2, 0.7]  # of the resamples of 3 pairs a ninth is constant
+        x, y = [0.1, 0.2, 0.7], [0.2, 0.1, -0.4]  # of the resamples of 3 pairs a ninth is constant
         for kind in ("pearson", "spearman"):
-            line = metrics.correlation(x, [2 * v for v in x], kind=kind)
-            assert (line.value, line.low, line.high) == pytest.approx((1, 1, 1))
+            line = metrics.correlation(x, y, kind=kind)
+            assert (line.value, line.low, line.high) == pytest.approx((-1, -1, -1))
         x = torch.arange(40.0)
         y = x + 20 * torch.randn(40, generator=generator())
         found = metrics.correlation(x, y)
@@ -276,6 +276,12 @@ class TestEngine:
             assert not (kept & (score > median)).any()
             assert ((masked != x).flatten(1) | (x == 1).flatten(1) | (score <= median)).all()
 
+    def test_the_seed_of_a_mask_draws_its_random_order(self):
+        first, same, other = (
+            store.images_of(dataclasses.replace(PLAIN, mask=Mask(0.5, seed=s, fill=1.0))) for s in (0, 0, 1)
+        )
+        assert torch.equal(first.x_test, same.x_test) and not torch.equal(first.x_test, other.x_test)
+
     def test_the_estimate_times_each_kind_of_training_once(self, monkeypatch):
         timed = []
         monkeypatch.setattr(store, "time_step", lambda recipe, images: timed.append(recipe) or 36.0)
@@ -316,6 +322,12 @@ def test_the_mask_of_a_linear_net_s_logit_gradient_is_its_decision(monkeypatch):
     accuracy = metrics.retrained_accuracies(source, mask, shares=(0,), seeds=(0,)).item()
     assert (leak.decision > 0.99).all() and (leak.decision_on_errors > 0.95).all()
     torch.testing.assert_close(leak.accuracy, torch.full((2, 1), accuracy).double(), atol=0.02, rtol=0)
+    read = dataclasses.replace(mask, shows="mask")
+    assert store.present(dataclasses.replace(reader, mask=read))
+    told = dataclasses.replace(mask, map=part("loss_gradient", of="logit", label="true"))
+    leak = metrics.mask_leak(reader, told, shares=(0.9,), seeds=(0,))  # such a mask is the label itself
+    assert leak.accuracy > 0.99 and leak.decision_on_errors < 0.05
+    assert leak.decision.item() == pytest.approx(accuracy, abs=0.02)
     # so a map that names the decision's own pixels scores worse than chance: nothing it removes is missed
     roar = metrics.retrained_accuracies(reader, mask, shares=(0.9,), seeds=(0,))
     random = metrics.retrained_accuracies(reader, Mask(0.9), shares=(0.9,), seeds=(0,))
