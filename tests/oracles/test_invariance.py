@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from companion import attacks, saliency
+from companion.attacks import minimal
 
 RUNS = {
     "pgd linf": lambda net, x, y: attacks.pgd(net, x, y, norm="linf", eps=0.1, steps=5, start="none"),
@@ -25,6 +26,12 @@ RUNS = {
     "square": lambda net, x, y: attacks.square(
         net, x, y, norm="l2", eps=0.5, queries=5, seeds=(1e6 * x.detach()).long().sum((1, 2, 3))
     ),
+    "line search": lambda net, x, y: minimal.gradient_line_search(net, x, y, steps=50).distance,
+    "l2_bim": lambda net, x, y: minimal.l2_bim(net, x, y, steps=3, search=4).distance,
+    "carlini_wagner": lambda net, x, y: (
+        minimal.carlini_wagner(net, x, y, steps=20, search=2, lr=0.1).distance
+    ),
+    "ddn": lambda net, x, y: minimal.ddn(net, x, y, steps=10).distance,
     "input_gradient": lambda net, x, y: saliency.input_gradient(net, x, y),
     "input_gradient ce": lambda net, x, y: saliency.input_gradient(net, x, y, of="cross_entropy"),
     "correct": lambda net, x, y: attacks.correct(net, x, y).double(),
