@@ -45,7 +45,7 @@ def folder() -> Path:
 
 def key(recipe: Recipe) -> str:
     """The name of a recipe's files: a hash of the recipe, the code that trains it and the data's identity."""
-    return digest([recipe.as_dict(), _training_code(recipe), _identity(recipe.data.name)])
+    return digest([recipe.as_dict(), _training_code(recipe), _identity(recipe.data)])
 
 
 def _training_code(recipe: Recipe) -> list[str]:
@@ -60,6 +60,7 @@ def _training_code(recipe: Recipe) -> list[str]:
     functions = [getattr(namespace, chosen.name) for namespace, chosen in parts]
     functions += [data.load, data.augment]
     functions += [data.toys.TOYS[recipe.data.name]] if recipe.data.name in data.toys.TOYS else []
+    functions += [data.maker(recipe.data.name)] if recipe.data.name in data.BUILT else []
     functions += [saliency.masked] if recipe.mask else []
     functions += [saliency.threshold] if recipe.target else []
     functions += [attacks.correct] if recipe.select == "best_test" else []
@@ -73,15 +74,19 @@ def _loop_code() -> str:
 
 
 @lru_cache
-def _identity(name: str) -> str:
-    """data.identity, asked once a process: for a folder it looks at every file."""
-    return data.identity(name)
+def _identity(recipe_data: Part) -> str:
+    """data.identity, asked once a process: for a folder it looks at every file.
+
+    Of a set that a function makes: that of the set it is made `of`, or the name of one drawn from nothing.
+    """
+    name = recipe_data.kwargs.get("of", recipe_data.name)
+    return name if name in data.BUILT else data.identity(name)
 
 
 @lru_cache(maxsize=2)
 def images(recipe_data: Part, device: str) -> data.Images:
     """The recipe's images, whole, on the device."""
-    return data.load(recipe_data.name, device=device, **recipe_data.kwargs)
+    return data.maker(recipe_data.name)(device=device, **recipe_data.kwargs)
 
 
 def images_of(recipe: Recipe, device: str = "cpu") -> data.Images:
@@ -177,7 +182,7 @@ def history(recipe: Recipe) -> list[dict[str, float]]:
 
 def maps(target: Target, recipe: Recipe, *, device: str = "cpu", report: Report | None = None) -> Tensor:
     """The source net's maps of all training images of `recipe`, permuted, not yet thresholded."""
-    images_of = recipe.data.name, recipe.data.settings, _identity(recipe.data.name)
+    images_of = recipe.data.name, recipe.data.settings, _identity(recipe.data)
     unpermuted = key(target.source), target.map.name, target.map.settings, images_of, target.seed
     path = folder() / f"maps-{digest(unpermuted)}.safetensors"
     stored = _verified(path)
