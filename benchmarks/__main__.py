@@ -15,7 +15,7 @@ import common  # first: it sets the number of threads
 
 HERE = Path(__file__).resolve().parent
 SUITES = ("attacks", "gradients", "training", "many")
-EXTRA = ("reference",)  # longer; runs when named
+EXTRA = ("reference", "book")  # longer; run when named
 
 
 def main() -> int:
