@@ -30,6 +30,7 @@ from companion.metrics.retraining import (
     retrained_accuracies,
     retrainings,
 )
+from companion.metrics.unmasking import pred_power, unmaskings
 from companion.metrics.vii import constant_sign_vii, sign_cosine, vii, vii_chance
 
 __all__ = [
@@ -59,10 +60,12 @@ __all__ = [
     "mean_displacement",
     "mu_kar",
     "mu_roar",
+    "pred_power",
     "projection",
     "retrained_accuracies",
     "retrainings",
     "sign_cosine",
+    "unmaskings",
     "vii",
     "vii_chance",
 ]
