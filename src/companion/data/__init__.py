@@ -32,7 +32,7 @@ _NEEDS_TORCH = ("Images", "augment", "load")
 _MODULES = ("block_mnist", "toys")
 
 #: Image sets with a function of their own, whose settings are a recipe's: its name, and the module it is in.
-BUILT = {"block_mnist": "block_mnist"}
+BUILT = {"block_mnist": "block_mnist", "one_hot_blocks": "toys"}
 
 
 def __getattr__(name: str):

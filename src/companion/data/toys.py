@@ -5,8 +5,10 @@ other. Coordinates lie in [0, 1], like pixels.
 """
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from companion.data.images import Images
 
@@ -43,6 +45,92 @@ def gaussians(*, covariance: Sequence[Sequence[float]] = COVARIANCE, n: int = 30
     x_train, x_test = ((raw - low) / (high - low)).clamp(0, 1).float().view(2, 2 * n, 2, 1, 1)
     y = torch.arange(2).repeat_interleave(n)
     return Images("gaussians", "two Gaussians", x_train, y, x_test, y.clone(), ("class 1", "class 2"))
+
+
+def one_hot_blocks(
+    *,
+    relevant: int = 10,
+    noise_blocks: int = 0,
+    block: int = 1,
+    eta: float = 0.0,
+    n_train: int = 10_000,
+    n_test: int = 1_000,
+    split_seed: int = 0,
+    device: str | torch.device = "cpu",
+) -> Images:
+    """x = y u in one of the relevant blocks, drawn anew for every point; labels y = -1 or 1, equally likely.
+
+    u is the constant vector of length 1 of a block's coordinates. Every other block holds noise, uniform in
+    the ball of radius eta: nothing for eta = 0. The last `noise_blocks` never hold the signal.
+    Source: BP section III-A and SH's released code, x = y e_j (block=1, no noise blocks, eta 0; BP's text
+    also speaks of noise blocks, BP-E2); SH's simplified BlockMNIST (noise_blocks = relevant).
+    Returns points of (relevant + noise_blocks) * block coordinates (v + 1) / 2 in [0, 1]: gradients are
+    twice, distances and radii half of those in the papers' coordinates. Class 1 is y = 1.
+    Raises ValueError for sizes below 1 and eta outside [0, 1), where noise could pass for signal.
+    """
+    for name, value, least in (
+        ("relevant", relevant, 1),
+        ("noise_blocks", noise_blocks, 0),
+        ("block", block, 1),
+    ):
+        if value < least:
+            raise ValueError(f"{name}={value}; expected at least {least}")
+    for name, value in (("n_train", n_train), ("n_test", n_test)):
+        if value < 2:
+            raise ValueError(f"{name}={value}; expected at least 2 points, one of each class")
+    if not 0 <= eta < 1:
+        raise ValueError(f"eta={eta}; expected a noise level in [0, 1), below the signal's length")
+    generator = torch.Generator().manual_seed(split_seed)
+    n, blocks = n_train + n_test, relevant + noise_blocks
+    y = torch.randint(2, (n,), generator=generator)
+    y[:2] = y[n_train : n_train + 2] = torch.arange(2)  # never a set of one class
+    place = torch.randint(relevant, (n,), generator=generator)
+    direction = torch.randn(n, blocks, block, generator=generator)
+    radius = eta * torch.rand(n, blocks, 1, generator=generator) ** (1 / block)
+    v = radius * direction / direction.norm(dim=2, keepdim=True)
+    v[torch.arange(n), place] = ((2 * y - 1) / block**0.5)[:, None]
+    x = ((v.flatten(1) + 1) / 2)[:, :, None, None]
+    label = f"{blocks} blocks" if eta or noise_blocks or block > 1 else "y e_j"
+    points = Images(
+        "one_hot_blocks", label, x[:n_train], y[:n_train], x[n_train:], y[n_train:], ("y = -1", "y = 1")
+    )
+    return points.to(device)
+
+
+def signal_of(x: Tensor, y: Tensor, *, block: int = 1) -> Tensor:
+    """Where the signal of points of `one_hot_blocks` is: bool, shaped like x, true on one block of each.
+
+    x: (N, D, 1, 1); y: (N,). Raises ValueError for points that do not hold y u in exactly one block.
+    """
+    if x.shape[1] % block:
+        raise ValueError(f"block={block} does not divide the {x.shape[1]} coordinates of a point")
+    v = (2 * x - 1).view(len(x), -1, block)
+    signal = ((2 * y - 1).to(v) / block**0.5)[:, None, None]
+    here = ((v - signal).abs() < 1e-5).all(2)
+    if not (here.sum(1) == 1).all():
+        raise ValueError(
+            f"{int((here.sum(1) != 1).sum())} of {len(x)} points do not hold the signal in exactly one block "
+            f"of {block} coordinates: give points of one_hot_blocks and their block"
+        )
+    return here.repeat_interleave(block, 1)[:, :, None, None]
+
+
+class Distinct(NamedTuple):
+    """A set's distinct points (P, ...), their labels (P,) and their shares of the set (P,): they sum to 1."""
+
+    x: Tensor
+    y: Tensor
+    weights: Tensor
+
+
+def distinct(x: Tensor, y: Tensor) -> Distinct:
+    """Every different labelled point once, in a fixed order, with how often it occurs as its weight.
+
+    A mean over the set is the weighted sum over these: for x = y e_j of d blocks they are at most 2d points.
+    x: (N, ...); y: (N,).
+    """
+    rows, counts = torch.cat([y[:, None].to(x), x.flatten(1)], 1).unique(dim=0, return_counts=True)
+    return Distinct(rows[:, 1:].view(-1, *x.shape[1:]), rows[:, 0].to(y), counts.to(x) / len(x))
 
 
 #: By the name that data.load knows; the names stand in sources.py too, which needs no torch.
