@@ -11,6 +11,7 @@ from __future__ import annotations
 import html
 import json
 import os
+import re
 import shutil
 from importlib.metadata import distribution
 from pathlib import Path
@@ -43,7 +44,30 @@ def prepare(notebook: dict) -> dict:
         if "injected-parameters" in tags and "hide-input" not in tags:
             tags.append("hide-input")
         cell["outputs"] = [output for output in map(_without_widget, cell["outputs"]) if output is not None]
+        what = _content(_text(cell), tags)
+        cell["metadata"]["mystnb"] = {
+            f"code_prompt_{verb}": f"{verb.capitalize()} {what}" for verb in ("show", "hide")
+        } | cell["metadata"].get("mystnb", {})
     return notebook
+
+
+def _text(cell: dict) -> str:
+    """The source of a cell, which nbformat keeps as a text or as a list of lines."""
+    return "".join(cell["source"])
+
+
+def _content(source: str, tags: list[str]) -> str:
+    """What the fold of a code cell says that it hides: its functions, or how long it is."""
+    if "parameters" in tags:
+        return "the parameters and their meaning"
+    if "injected-parameters" in tags:
+        return "the parameters of this run"
+    names = re.findall(r"^(?:def|class) (\w+)", source, re.MULTILINE)
+    lines = source.count("\n") + 1
+    size = f"{lines} line{'s' * (lines > 1)}"
+    if not names:
+        return f"source, {size}"
+    return f"source: {', '.join(names[:3])}{', …' * (len(names) > 3)}; {size}"
 
 
 def _without_widget(output: dict) -> dict | None:

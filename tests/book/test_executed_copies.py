@@ -44,6 +44,23 @@ def test_injected_parameters_are_folded(extension):
     assert shown(extension, tags=["parameters"])["metadata"]["tags"] == ["parameters"]
 
 
+@pytest.mark.parametrize(
+    ("source", "tags", "says"),
+    [
+        ("x = 1", [], "Show source, 1 line"),
+        ("def f():\n    def inner():\n        pass\n\nclass C:\n    pass", [], "Show source: f, C; 6 lines"),
+        ("\n".join(f"def f{i}(): pass" for i in range(4)), [], "Show source: f0, f1, f2, …; 4 lines"),
+        ("eps = 1", ["parameters"], "Show the parameters and their meaning"),
+        ("eps = 1", ["injected-parameters"], "Show the parameters of this run"),
+    ],
+)
+def test_a_fold_says_what_it_hides(extension, source, tags, says):
+    cell = new_code_cell(source, metadata={"tags": tags})
+    told = extension.prepare(new_notebook(cells=[cell]))["cells"][0]["metadata"]["mystnb"]
+    assert told["code_prompt_show"] == says
+    assert told["code_prompt_hide"] == says.replace("Show", "Hide")
+
+
 def test_a_widget_leaves_its_picture_or_nothing(extension):
     bare = new_output("display_data", data={WIDGET: {}, "text/plain": "IntSlider()"})
     pictured = new_output("display_data", data={WIDGET: {}, "text/plain": "VBox()", "image/png": "AAAA"})
