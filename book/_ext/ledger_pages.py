@@ -1,11 +1,11 @@
-"""Directives `scorecard` and `errata`: claims decided on the runs of the profile being built, and errata."""
+"""Directives `scorecard`, `errata` and `fidelity`: claims decided on a profile's runs, errata, deviations."""
 
 from __future__ import annotations
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
 
-from companion.press import errata, scorecard
+from companion.press import errata, fidelity, scorecard
 
 
 class Scorecard(Directive):
@@ -25,7 +25,16 @@ class Errata(Directive):
         return [nodes.raw("", errata.page(), format="html")]
 
 
+class Fidelity(Directive):
+    """Insert the deviations of all chapters."""
+
+    def run(self) -> list[nodes.Node]:
+        self.state.document.settings.env.note_reread()  # it depends on profiles and registers
+        return [nodes.raw("", fidelity.page(), format="html")]
+
+
 def setup(app) -> dict:
     app.add_directive("scorecard", Scorecard)
     app.add_directive("errata", Errata)
+    app.add_directive("fidelity", Fidelity)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

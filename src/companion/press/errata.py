@@ -6,7 +6,7 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from companion.press import notebooks, paths
+from companion.press import notebooks, paths, tables
 from companion.press.paths import UserError
 
 #: What kinds of errata there are, as the page names them.
@@ -64,24 +64,15 @@ def _table(of: Errata) -> str:
     written = of.notebook in notebooks.names()
     title = f"{escape(of.paper)}: {len(of.items)} entries"
     title += "" if written else " (its chapter is to come: the last column says what it is to do)"
-    heads = ("", "printed", "right", "how one knows", "in this book")
-    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
-    body = "".join(_row(item, of.notebook if written else "", heads) for item in of.items)
-    return (
-        f'<div class="cmp-scroll"><table class="cmp-table cmp-cards"><caption><b>{title}</b></caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
+    rows = [_row(item, of.notebook if written else "") for item in of.items]
+    header = ("", "printed", "right", "how one knows", "in this book")
+    return tables.cards(header, rows, caption=f"<b>{title}</b>").html
 
 
-def _row(item: Erratum, notebook: str, heads: tuple[str, ...]) -> str:
+def _row(item: Erratum, notebook: str) -> list[str]:
     evidence = escape(item.evidence, quote=False)
     if item.anchor and notebook:
         evidence += f' <a href="../notebooks/{notebook}.html#{item.anchor}">See the cell.</a>'
-    texts = [escape(item.printed, quote=False), escape(item.right, quote=False), evidence]
-    texts.append(escape(item.here, quote=False))
-    cells = "".join(
-        f'<td class="text" data-source="{name}">{text}</td>'
-        for name, text in zip(heads[1:], texts, strict=True)
-    )
     first = f'<th scope="row" id="{item.id.lower()}">{item.id}<br><small>{KINDS[item.kind]}</small></th>'
-    return f"<tr>{first}{cells}</tr>"
+    printed, right, here = (escape(t, quote=False) for t in (item.printed, item.right, item.here))
+    return [first, printed, right, evidence, here]

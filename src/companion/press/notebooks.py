@@ -71,12 +71,17 @@ def declared(name: str) -> dict[str, Parameter]:
 
 
 def recorded(name: str) -> str:
-    """Return the text of what a chapter shows beside its own run: recorded run, claims, printed numbers."""
+    """Return the text of what a chapter shows beside its own run.
+
+    Recorded run, claims, printed numbers; deviations, with the values its parameters have in all profiles.
+    """
     claims = paths.root() / "book" / "claims"
     ledgers = [
         path for path in sorted(claims.glob("*.yaml")) if f"notebook: {name}\n" in path.read_text("utf-8")
     ]
     beside = [paths.root() / "results" / f"{name}.json", claims / "printed" / f"{name}.csv", *ledgers]
+    if (register := claims / "deviations" / f"{name}.yaml").is_file():
+        beside += [register, *sorted((paths.notebooks_dir() / "profiles").glob(f"*/{name}.yaml"))]
     return "\n".join(path.read_text("utf-8") for path in beside if path.is_file())
 
 

@@ -36,6 +36,26 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, caption: str,
     )
 
 
+def cards(header: Sequence[str], rows: Sequence[Sequence[str]], *, caption: str) -> Table:
+    """A table of sentences, which a narrow screen shows as a card for each row; everything given is HTML.
+
+    The first cell of a row names it and may be a whole <th>, with an id.
+    """
+    head = "".join(f'<th scope="col">{cell}</th>' for cell in header)
+    body = ""
+    for first, *texts in rows:
+        name = first if first.startswith("<th") else f'<th scope="row">{first}</th>'
+        cells = "".join(
+            f'<td class="text" data-source="{of}">{cell}</td>'
+            for of, cell in zip(header[1:], texts, strict=True)
+        )
+        body += f"<tr>{name}{cells}</tr>"
+    return Table(
+        f'<div class="cmp-scroll"><table class="cmp-table cmp-cards"><caption>{caption}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
 def number(
     value: float | None,
     *,
