@@ -5,6 +5,7 @@ from companion.models.cnn import digits_cnn, simple_cnn
 from companion.models.fcnn import fcnn
 from companion.models.imagenet import resnet50
 from companion.models.lenet import lenet
+from companion.models.linear import linear
 from companion.models.mlp import mlp
 from companion.models.normalise import Normalize
 from companion.models.one_hidden import one_hidden
@@ -22,6 +23,7 @@ __all__ = [
     "digits_cnn",
     "fcnn",
     "lenet",
+    "linear",
     "mlp",
     "one_hidden",
     "resnet",
