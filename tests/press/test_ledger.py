@@ -1,6 +1,7 @@
 """The ledger: rules as data, decided on rows; a hand-made case for each kind of rule and each verdict."""
 
 import json
+import shutil
 
 import pytest
 
@@ -242,6 +243,10 @@ class TestStanding:
         (book.folder("small") / "run.json").write_text('{"complete": false}')
         assert words()["quick"] == ["not run"]
 
+    def test_a_deleted_run_is_not_run(self, book):
+        shutil.rmtree(book.folder("small"))
+        assert words()["quick"] == ["not run"]
+
     def test_a_damaged_run_is_not_run(self, book):
         (book.folder("small") / "results.json").write_text("{")
         assert words()["quick"] == ["not run"]
@@ -251,6 +256,20 @@ class TestStanding:
         assert any("P-C1" in line and "reproduced" in line for line in verdicts.as_text(found))
         (plain,) = json.loads(verdicts.as_json(found))
         assert plain["verdicts"]["quick"][""]["word"] == "reproduced"
+
+    def test_every_number_leads_to_its_rows_and_its_run(self, book):
+        """By the JSON alone: open the file, take the rows, compute the smallest difference again."""
+        about = {"complete": True, "commit": "abc", "device": "CPU", "started": "now", "command": "again"}
+        (book.folder("small") / "run.json").write_text(json.dumps(about))
+        (plain,) = json.loads(verdicts.as_json(verdicts.of_profile("quick")))
+        of = plain["verdicts"]["quick"][""]
+        assert of["run"] == {k: about[k] for k in ("commit", "started", "device", "command")}
+        rows = json.loads((book.root / of["file"]).read_text())["rows"]
+        values = {rows[i]["net"]: rows[i]["value"] for i in of["rows"]}
+        assert f"{values['A'] - values['B']:+.2f}" in of["detail"]
+        printed = plain["verdicts"]["the paper's print"][""]
+        lines = (book.root / printed["file"]).read_text().splitlines()[1:]
+        assert [lines[i] for i in printed["rows"]] == ["T,acc,5,B,", "T,acc,4,A,"]
 
     def test_the_chapters_table(self, book):
         (table,) = verdicts.table("small", [row(values=HIGH, net="A"), row(values=LOW, net="B")], "digits.")
@@ -275,14 +294,32 @@ def test_a_ledger_that_cannot_be_read_is_one_clear_line(book, change, said):
 
 
 def test_the_papers_tables_decide_what_the_spec_says_of_them():
-    """Facts 1.2: C8 is contradicted by the paper's own table, all other decided claims hold in print."""
+    """Facts 1.2 and 1.4: C8 and the text's E7, E8 and E9 are contradicted by the paper's own tables."""
     (ir,) = ledger.of_notebook("interpretation_regularization")
     decided = {d.claim.id: d.verdicts for d in ledger.decide(ir, ledger.printed(ir.notebook), exact=True)}
     words = {i: next(iter(v.values())).word for i, v in decided.items()}
     assert words == {
         **{f"IR-C{i}": "holds" for i in (1, 2, 3, 4, 5, 6, 7, 9, 14)},
-        "IR-C8": "contradicted",
+        **{f"IR-{i}": "contradicted" for i in ("C8", "E7", "E8", "E9")},
         **{f"IR-C{i}": "not run" for i in (10, 11, 12, 13, 15)},
     }
-    gap = decided["IR-C5"]["paper's protocol"].detail
-    assert gap == "3 of 3 hold; smallest: IR (R, SmG) − AT (l2 2.5) +0.58"
+    detail = {i: of["paper's protocol"].detail for i, of in decided.items() if "paper's protocol" in of}
+    assert detail["IR-C5"] == "3 of 3 hold; smallest: IR (R, SmG) − AT (l2 2.5) +0.58"
+    assert detail["IR-E8"].endswith("IR (R, simp) − IR (R, SmG) -0.04")  # 6.71, not 6.67
+    assert "-1.10" in detail["IR-E7"]  # the smallest gap is 1.23, not 2.34
+    assert "-8.76" in detail["IR-E9"]
+
+
+def test_a_text_on_its_own_tables_is_decided_by_them_alone():
+    told = small_ledger({"greater": A_OVER_B})
+    told = told.model_copy(update={"claims": [told.claims[0].model_copy(update={"of_print": True})]})
+    rows = [row(values=[2.0], net="A"), row(values=[1.0], net="B")]
+    (printed,) = ledger.decide(told, rows, exact=True)
+    (run,) = ledger.decide(told, rows)
+    assert printed.verdicts[""].word == "holds" and run.verdicts == {}
+
+
+def test_a_verdict_names_the_rows_it_rests_on():
+    rows = [row("other"), row(values=LOW, net="B"), row(values=HIGH, net="C"), row(values=HIGH, net="A")]
+    (decided,) = ledger.decide(small_ledger({"greater": A_OVER_B}), rows)
+    assert decided.verdicts[""].rows == (1, 3)

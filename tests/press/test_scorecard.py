@@ -6,40 +6,61 @@ from bs4 import BeautifulSoup
 from companion.press import claims, scorecard, verdicts
 from companion.press.claims import Verdict
 from companion.press.ledger import Claim, Ledger
-from companion.press.verdicts import Standing
+from companion.press.verdicts import Source, Standing
 
 
 @pytest.fixture
 def soup(monkeypatch):
     first = Claim(id="P-C1", statement="A < B", where="table 1", anchor="p-t1")
     second = Claim(id="Q-C1", statement="C", note="Only ever said.")
-    both = {"weak": Verdict("reproduced", "3 of 3 hold"), "strong": Verdict("not reproduced", "1 of 3 hold")}
+    both = {
+        "weak": Verdict("reproduced", "3 of 3 hold", (4, 7)),
+        "strong": Verdict("not reproduced", "1 of 3 hold"),
+    }
     none = {"": Verdict("not run", "its inputs were not run")}
+    told = Claim(id="P-E1", statement="the text says 3", of_print=True)
+    run = {"commit": "c0ffee" * 6, "dirty": False, "started": "2026-01-31T10:00:00+00:00", "device": "CPU"}
+    sources = {"the paper's print": Source([]), "quick": Source([{}] * 9, "runs/quick/p/results.json", run)}
     found = [
-        Standing(
-            first, Ledger(paper="P", notebook="p", claims=[first]), {"the paper's print": none, "quick": both}
-        ),
-        Standing(
-            second,
-            Ledger(paper="Q", notebook="q", claims=[second]),
-            {"the paper's print": none, "quick": none},
-        ),
+        Standing(claim, Ledger(paper=paper, notebook=name, claims=[claim]), of, sources)
+        for claim, paper, name, of in (
+            (first, "P", "p", {"the paper's print": none, "quick": both}),
+            (told, "P", "p", {"the paper's print": none, "quick": {}}),
+            (second, "Q", "q", {"the paper's print": none, "quick": none}),
+        )
     ]
     monkeypatch.setattr(verdicts, "of_profile", lambda profile: found)
     return BeautifulSoup(scorecard.page("quick"), "html.parser")
 
 
 def test_a_claim_links_to_the_cell_that_decides_it(soup):
-    links = [a["href"] for a in soup.select("tbody tr[data-paper] a")]
-    assert links == ["../notebooks/p.html#p-t1", "../notebooks/q.html"]
+    links = [a["href"] for a in soup.select("tbody tr[data-paper] th a")]
+    assert links == ["../notebooks/p.html#p-t1", "../notebooks/p.html", "../notebooks/q.html"]
     assert soup.select_one("tr[data-paper=P] .statement").text == "A < B"
 
 
-def test_verdicts_open_to_their_numbers(soup):
-    cells = soup.select("tr[data-paper=P] td")
+def test_verdicts_open_to_their_numbers_their_rows_and_the_cell(soup):
+    cells = soup.select_one("tr[data-paper=P]").select("td")
     assert [c["data-source"] for c in cells] == ["the paper's print", "this book's run (quick)"]
-    assert [d.text for d in cells[1].select("details > small")] == ["3 of 3 hold", "1 of 3 hold"]
+    assert [d.text for d in cells[1].select("details > small")] == [
+        "3 of 3 hold2 rows of runs/quick/p/results.json, the cell",
+        "1 of 3 hold0 rows of runs/quick/p/results.json, the cell",
+    ]
+    assert {a["href"] for a in cells[1].select("a")} == {"../notebooks/p.html#p-t1"}
     assert cells[0].select_one(".cmp-verdict")["class"] == ["cmp-verdict", "none"]
+
+
+def test_what_a_text_says_of_its_own_tables_has_no_verdict_on_a_run(soup):
+    cell = soup.select("tr[data-paper=P]")[1].select("td")[1]
+    assert cell.text == "the print alone decides it" and not cell.select(".cmp-verdict")
+
+
+def test_the_runs_behind_the_columns_are_named(soup):
+    rows = soup.select("details.cmp-origins tbody tr")
+    assert [row.th.text for row in rows] == ["p", "q"]
+    printed, run = rows[0].select("td")
+    assert printed.text == "–"
+    assert run.text == "runs/quick/p/results.json, 9 rows2026-01-31, CPU, commit c0ffeec0ff"
 
 
 def test_what_the_filter_reads(soup):
@@ -50,7 +71,7 @@ def test_what_the_filter_reads(soup):
 
 def test_two_protocols_count_once_and_by_the_worse(soup):
     row = soup.select("table")[0].select("tbody tr")[0]
-    assert [c.text for c in row.select("td")] == ["1 not run", "1 not reproduced"]
+    assert [c.text for c in row.select("td")] == ["2 not run", "1 not reproduced"]
 
 
 def test_an_empty_ledger_is_said(monkeypatch):

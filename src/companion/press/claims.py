@@ -15,10 +15,14 @@ BADGES = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer to a claim, and the numbers it rests on, in one sentence."""
+    """The answer to a claim, and the numbers it rests on, in one sentence.
+
+    rows: the places of the rows it was decided on among those of the run, counted from 0.
+    """
 
     word: str
     detail: str
+    rows: tuple[int, ...] = ()
 
     @property
     def badge(self) -> str:

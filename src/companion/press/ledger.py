@@ -20,7 +20,7 @@ See companion.press.rows.select for conditions on labels.
 import csv
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -104,6 +104,7 @@ class Claim(_Strict):
     """What a paper says, where, with which numbers, and the rule that decides it, fixed before the run.
 
     anchor: the label of the cell in the notebook that makes the rows it is decided on.
+    of_print: what a text says of its own tables, which a run has nothing to say about.
     """
 
     id: str
@@ -112,6 +113,7 @@ class Claim(_Strict):
     paper: str = ""
     note: str = ""
     anchor: str = ""
+    of_print: bool = False
     rule: Rule | None = None
 
 
@@ -129,7 +131,10 @@ class Ledger(_Strict):
 
 @dataclass(frozen=True)
 class Decided:
-    """A claim's verdicts by the name of the restriction; one only where no row it rests on is restricted."""
+    """A claim's verdicts by the name of the restriction; one only where no row it rests on is restricted.
+
+    None where the rows have nothing to say about the claim.
+    """
 
     claim: Claim
     ledger: Ledger
@@ -188,14 +193,18 @@ def decide(ledger: Ledger, rows: Iterable[Row], *, exact: bool = False) -> list[
 
 
 def _verdicts(claim: Claim, ledger: Ledger, rows: list[Row], exact: bool) -> dict[str, Verdict]:
+    if claim.of_print and not exact:
+        return {}
     if claim.rule is None:
         return {"": Verdict("not run", claim.note or "no rule decides it")}
+    places = {id(row): place for place, row in enumerate(rows)}
     named = {label for where in claim.rule.conditions() for label in where}
     found = {}
     for name, restriction in ledger.under.items():
         binding = {k: v for k, v in restriction.items() if k not in named}
         left = [row for row in rows if all(row.get(k, v) == v for k, v in binding.items())]
-        found[name] = verdict(claim.rule, left, exact=exact)
+        rests_on = {places[id(row)] for where in claim.rule.conditions() for row in select(left, where)}
+        found[name] = replace(verdict(claim.rule, left, exact=exact), rows=tuple(sorted(rests_on)))
     used = [row for where in claim.rule.conditions() for row in select(rows, where)]
     labels = {label for restriction in ledger.under.values() for label in restriction} - named
     if not any(label in row for row in used for label in labels):

@@ -5,7 +5,7 @@ from html import escape
 
 from companion.press import claims, verdicts
 from companion.press.claims import Verdict
-from companion.press.verdicts import Standing
+from companion.press.verdicts import Source, Standing
 
 #: Filters the table below it. Without JavaScript the form stays hidden and the table is whole.
 _SCRIPT = """
@@ -44,7 +44,8 @@ def page(profile: str, link: str = "../{notebook}.html#{anchor}") -> str:
     head = "".join(f'<th scope="col">{escape(_source(name, profile))}</th>' for name in ("claim", *sources))
     body = "".join(_row(s, link, profile) for s in found)
     return (
-        f'<div class="cmp-scorecard">{_summary(found, papers, sources, profile)}{_form(papers)}'
+        f'<div class="cmp-scorecard">{_summary(found, papers, sources, profile)}'
+        f"{_origins(found, sources, profile)}{_form(papers)}"
         '<div class="cmp-scroll"><table class="cmp-table cmp-cards cmp-claims">'
         f"<thead><tr>{head}</tr></thead>"
         f"<tbody>{body}</tbody></table></div><script>{_SCRIPT}</script></div>"
@@ -81,9 +82,42 @@ def _summary(found: Sequence[Standing], papers: Sequence[str], sources: Sequence
     )
 
 
+def _origins(found: Sequence[Standing], sources: Sequence[str], profile: str) -> str:
+    """A row for each chapter: the files that its verdicts rest on, and the runs that wrote them."""
+    by_chapter = {s.ledger.notebook: s.sources for s in found}
+    head = "".join(f'<th scope="col">{escape(_source(n, profile))}</th>' for n in ("chapter", *sources))
+    rows = ""
+    for notebook, of in by_chapter.items():
+        cells = "".join(f'<td class="text">{_origin(of[name])}</td>' for name in sources)
+        rows += f'<tr><th scope="row">{notebook.replace("_", " ")}</th>{cells}</tr>'
+    table = f'<table class="cmp-table"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    return (
+        '<details class="cmp-origins"><summary>Where the numbers come from</summary>'
+        f'<div class="cmp-scroll">{table}</div></details>'
+    )
+
+
+def _origin(source: Source) -> str:
+    if not source.rows:
+        return "–"
+    about = f"<code>{escape(source.file)}</code>, {len(source.rows)} rows"
+    if source.run:
+        commit = (source.run.get("commit") or "not in git")[:10]
+        changed = " with uncommitted changes" if source.run.get("dirty") else ""
+        day = (source.run.get("started") or "")[:10]
+        about += (
+            f"<br><small>{day}, {escape(str(source.run.get('device')))}, commit {commit}{changed}</small>"
+        )
+    if note := source.run.get("note"):
+        about += f"<br><small>{escape(note, quote=False)}</small>"
+    return about
+
+
 def _overall(of: Mapping[str, Verdict]) -> str:
     """One word for verdicts under several restrictions: the least favourable one that was decided."""
     words = [v.word for v in of.values()]
+    if not words:
+        return ""
     for word in ("not reproduced", "contradicted", "inconclusive", "reproduced", "holds"):
         if word in words:
             return word
@@ -112,22 +146,26 @@ def _row(s: Standing, link: str, profile: str) -> str:
         f'<span class="statement">{escape(s.claim.statement, quote=False)}</span>{small}{note}</th>'
     )
     cells = "".join(
-        f'<td class="text" data-source="{escape(_source(name, profile))}">{_cell(of)}</td>'
+        f'<td class="text" data-source="{escape(_source(name, profile))}">'
+        f"{_cell(of, s.sources[name].file, place.removesuffix('#'))}</td>"
         for name, of in s.verdicts.items()
     )
     return f'<tr data-paper="{escape(s.ledger.paper)}" data-words="{words}">{first}{cells}</tr>'
 
 
-def _cell(of: Mapping[str, Verdict]) -> str:
-    """A badge for each restriction under which something was decided, the numbers on demand."""
+def _cell(of: Mapping[str, Verdict], file: str, place: str) -> str:
+    """A badge for each restriction under which something was decided; on demand its numbers and rows."""
+    if not of:
+        return "<small>the print alone decides it</small>"
     decided = {name: v for name, v in of.items() if v.word != "not run"}
     if not decided:
         return next(iter(of.values())).badge
     parts = []
     for name, v in decided.items():
         under = f"<small>{escape(name)}</small> " if name else ""
+        rests_on = f'{len(v.rows)} rows of <code>{escape(file)}</code>, <a href="{place}">the cell</a>'
         parts.append(
             f"<details><summary>{under}{v.badge}</summary>"
-            f"<small>{escape(v.detail, quote=False)}</small></details>"
+            f"<small>{escape(v.detail, quote=False)}<br>{rests_on}</small></details>"
         )
     return "".join(parts)

@@ -3,7 +3,8 @@
 import html
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from companion.press import claims, ledger, paths, runner, tables
@@ -15,19 +16,29 @@ PRINT, RECORDED = "the paper's print", "recorded run"
 
 
 @dataclass(frozen=True)
+class Source:
+    """Rows, the file they stand in, and what is known of the run that wrote it."""
+
+    rows: Sequence[Row]
+    file: str = ""
+    run: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Standing:
     """One claim and its verdicts by source (print, run, recorded run) and restriction (protocol)."""
 
     claim: Claim
     ledger: Ledger
     verdicts: Mapping[str, Mapping[str, Verdict]]
+    sources: Mapping[str, Source]
 
 
-def standing(chosen: Ledger, runs: Mapping[str, Iterable[Row]]) -> list[Standing]:
+def standing(chosen: Ledger, sources: Mapping[str, Source]) -> list[Standing]:
     """Every claim of a ledger decided on the rows of several sources."""
-    by_source = {name: ledger.decide(chosen, rows, exact=name == PRINT) for name, rows in runs.items()}
+    decided = {name: ledger.decide(chosen, of.rows, exact=name == PRINT) for name, of in sources.items()}
     return [
-        Standing(claim, chosen, {name: decided[i].verdicts for name, decided in by_source.items()})
+        Standing(claim, chosen, {name: by[i].verdicts for name, by in decided.items()}, sources)
         for i, claim in enumerate(chosen.claims)
     ]
 
@@ -37,45 +48,63 @@ def of_profile(profile: str) -> list[Standing]:
     found = []
     for chosen in ledger.load():
         sources = {
-            PRINT: ledger.printed(chosen.notebook),
-            profile: rows_of(profile, chosen.notebook),
-            RECORDED: _rows(paths.root() / "results" / f"{chosen.notebook}.json"),
+            PRINT: _print(chosen.notebook),
+            profile: _run(profile, chosen.notebook),
+            RECORDED: _read(paths.root() / "results" / f"{chosen.notebook}.json"),
         }
         found += standing(chosen, sources)
     return found
 
 
-def rows_of(profile: str, notebook: str) -> list[Row]:
-    """The rows of a profile's complete run of a notebook; none where there is no such run."""
+def _print(notebook: str) -> Source:
+    rows = ledger.printed(notebook)
+    return Source(rows, f"book/claims/printed/{notebook}.csv" if rows else "")
+
+
+def _run(profile: str, notebook: str) -> Source:
+    """A profile's complete run of a notebook; no rows where there is none."""
     folder = paths.runs_dir() / profile / notebook
-    if runner.read_record(folder).get("complete") is not True:
-        return []
-    return _rows(folder / "results.json")
+    about = runner.read_record(folder)
+    if about.get("complete") is not True:
+        return Source([])
+    return replace(_read(folder / "results.json"), run=about)
 
 
-def _rows(path: Any) -> list[Row]:
+def _read(path: Path) -> Source:
+    """The rows of a results.json, or of a recorded run, which says itself where it comes from."""
     try:
-        return json.loads(path.read_text("utf-8"))["rows"]
+        kept = json.loads(path.read_text("utf-8"))
+        return Source(kept["rows"], paths.shown(path), kept.get("run", {}))
     except (OSError, ValueError, KeyError):  # not run, or a damaged record: as good as none
-        return []
+        return Source([])
 
 
 def as_json(found: Sequence[Standing]) -> str:
-    """The standings as JSON: a list of claims with word and detail of every verdict."""
+    """The standings as JSON, a line for each claim: every verdict's word, detail, and what it rests on.
+
+    `rows` are places in the file's list of rows (for a csv: in its lines after the first), counted from 0.
+    """
     plain = [
         {
             "id": s.claim.id,
             "paper": s.ledger.paper,
             "statement": s.claim.statement,
             "where": s.claim.where,
-            "verdicts": {
-                source: {under: {"word": v.word, "detail": v.detail} for under, v in of.items()}
-                for source, of in s.verdicts.items()
-            },
+            "cell": f"notebooks/{s.ledger.notebook}#{s.claim.anchor}",
+            "verdicts": {source: _plain(of, s.sources[source]) for source, of in s.verdicts.items()},
         }
         for s in found
     ]
-    return json.dumps(plain, indent=1, ensure_ascii=False)
+    return "[\n" + ",\n".join(json.dumps(claim, ensure_ascii=False) for claim in plain) + "\n]"
+
+
+def _plain(of: Mapping[str, Verdict], source: Source) -> dict[str, Any]:
+    """Verdicts by restriction, each with the rows it was decided on and the run they come from."""
+    run = {k: source.run.get(k) for k in ("commit", "started", "device", "command")} if source.run else None
+    return {
+        under: {"word": v.word, "detail": v.detail, "file": source.file, "rows": list(v.rows), "run": run}
+        for under, v in of.items()
+    }
 
 
 def as_text(found: Sequence[Standing]) -> list[str]:
@@ -108,7 +137,7 @@ def table(notebook: str, rows: Iterable[Row], caption: str = "") -> list[tables.
     shown = []
     rows = list(rows)
     for chosen in ledger.of_notebook(notebook):
-        found = standing(chosen, {"run": rows, PRINT: ledger.printed(notebook)})
+        found = standing(chosen, {"run": Source(rows), PRINT: Source(ledger.printed(notebook))})
         names = list(chosen.under)
         body = [[s.claim.id, tables.text(_statement(s)), *_cells(s.verdicts["run"], names)] for s in found]
         words = [v for s in found for v in s.verdicts["run"].values()]
@@ -133,6 +162,8 @@ def _statement(s: Standing) -> str:
 
 def _cells(verdicts: Mapping[str, Verdict], names: Sequence[str]) -> list[str]:
     """A cell for each restriction; where the verdict rests on nothing restricted, it stands once."""
+    if not verdicts:
+        return ['<td class="na">the print alone decides it</td>'] * len(names)
     if "" in verdicts and names != [""]:
         same = '<td class="na">the same</td>'
         return [_cell(verdicts[""]), *[same] * (len(names) - 1)]
