@@ -9,6 +9,7 @@ from companion.losses.cross_entropy import cross_entropy
 from companion.losses.double_backprop import double_backprop
 from companion.losses.interpretation import interpretation
 from companion.losses.jacobian import jacobian, squared_jacobian_norm
+from companion.losses.penalties import input_gradient_penalty, penalised, weight_penalty
 from companion.losses.vaegan import draw_latent, vaegan
 
 __all__ = [
@@ -16,8 +17,11 @@ __all__ = [
     "cross_entropy",
     "double_backprop",
     "draw_latent",
+    "input_gradient_penalty",
     "interpretation",
     "jacobian",
+    "penalised",
     "squared_jacobian_norm",
     "vaegan",
+    "weight_penalty",
 ]

@@ -19,6 +19,7 @@ from companion.metrics.boundary import (
 from companion.metrics.correlation import Correlation, correlation
 from companion.metrics.homogeneous import homogeneous_decomposition
 from companion.metrics.jacobian_norms import jacobian_norms
+from companion.metrics.localisation import bottom1, mass_on, ratio, top1
 from companion.metrics.manifold import changed, density, manifold_distance, projection
 from companion.metrics.retraining import (
     Leak,
@@ -42,6 +43,7 @@ __all__ = [
     "angle",
     "area_under",
     "binarised_alignment",
+    "bottom1",
     "boundary_normal",
     "boundary_point",
     "changed",
@@ -57,15 +59,18 @@ __all__ = [
     "mahalanobis",
     "manifold_distance",
     "mask_leak",
+    "mass_on",
     "mean_displacement",
     "mu_kar",
     "mu_roar",
     "pred_power",
     "projection",
+    "ratio",
     "retrained_accuracies",
     "retrainings",
     "sign_cosine",
     "unmaskings",
+    "top1",
     "vii",
     "vii_chance",
 ]
