@@ -14,6 +14,7 @@ import yaml
 from bs4 import BeautifulSoup
 
 from companion.press import ledger
+from tests.browser import evaluated, needs_browser
 
 ROOT = Path(__file__).parents[2]
 NAME = "boundary_tilting"
@@ -103,6 +104,31 @@ class TestSmoke:
         assert all(picture.count("<svg") == 1 for picture in data["pictures"])
         assert soup.select_one("input[type=range]")["max"] == str(len(radii) - 1)
         assert len(shown.encode()) < 500_000 and "http" not in soup.find_all("script")[-1].string
+
+    @needs_browser
+    def test_in_a_browser_the_slider_changes_the_picture_and_the_printed_angle(self, smoke, tmp_path):
+        (shown,) = [text for text in html(smoke[0]) if "cmp-explorer" in text]
+        moves = """
+        const root = document.querySelector('.cmp-explorer');
+        const slider = root.querySelector('[type=range]');
+        const read = () => [root.querySelector('dd').textContent,
+                            root.querySelector('.slot svg').getAttribute('aria-label'),
+                            root.querySelector('.slot').innerHTML.length,
+                            root.querySelector('output').textContent];
+        result = [read()];
+        for (const value of [slider.max, 3]) {
+          slider.value = value;
+          slider.dispatchEvent(new Event('input', { bubbles: true }));
+          result.push(read());
+        }
+        """
+        states, console = evaluated(shown, moves, tmp_path)
+        swept = of(smoke[1], "BR-T", quantity="displacement_angle")
+        for state, row in zip(states, (swept[0], swept[-1], swept[3]), strict=True):
+            assert state[0] == f"{row['value']:.1f}°" and state[3] == f"{row['eps']:g}"
+            assert state[1].endswith(f"radius {row['eps']:g}.")
+        assert len({state[2] for state in states}) == 3  # three pictures, not one with three titles
+        assert not console
 
     def test_every_attacked_net_has_its_distances_under_both_judges(self, smoke):
         rows = of(smoke[1], "BR-F1", quantity="distance")
