@@ -57,7 +57,7 @@ def load() -> list[Errata]:
 
 def page() -> str:
     """All errata as HTML, a table for each paper; a paper whose chapter is to come says so."""
-    return "".join(_table(of) for of in load())
+    return f'<div class="cmp-errata">{"".join(_table(of) for of in load())}</div>'
 
 
 def _table(of: Errata) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from companion.press import claims, verdicts
+from companion.press import claims, tables, verdicts
 from companion.press.claims import Verdict
 from companion.press.verdicts import Source, Standing
 
@@ -58,43 +58,38 @@ def _source(name: str, profile: str) -> str:
 
 def _summary(found: Sequence[Standing], papers: Sequence[str], sources: Sequence[str], profile: str) -> str:
     """A row for each paper: what its claims came to, by source."""
-    head = "".join(f'<th scope="col">{escape(_source(n, profile))}</th>' for n in ("paper", *sources))
-    rows = ""
+    rows = []
     for paper in papers:
         of_paper = [s for s in found if s.ledger.paper == paper]
-        cells = ""
-        for source in sources:
-            words = [_overall(s.verdicts[source]) for s in of_paper]
-            badges = " ".join(
-                f'<span class="cmp-verdict {badge}">{words.count(word)} {word}</span>'
-                for word, badge in claims.BADGES.items()
-                if word in words
-            )
-            cells += f'<td class="text">{badges}</td>'
-        rows += f'<tr><th scope="row">{escape(paper)} ({len(of_paper)} claims)</th>{cells}</tr>'
+        counts = [[_overall(s.verdicts[source]) for s in of_paper] for source in sources]
+        rows.append([f"{escape(paper)}<br><small>{len(of_paper)} claims</small>", *map(_counted, counts)])
     caption = (
         "Claims by paper. Decided under two protocols, a claim counts as reproduced only when it is so under "
         "both, and as not reproduced when it fails under one."
     )
-    return (
-        f'<div class="cmp-scroll"><table class="cmp-table"><caption>{caption}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    heads = [escape(_source(name, profile)) for name in ("paper", *sources)]
+    return tables.cards(heads, rows, caption=caption).html
+
+
+def _counted(words: Sequence[str]) -> str:
+    """How often each word was said, as badges."""
+    return " ".join(
+        f'<span class="cmp-verdict {badge}">{words.count(word)} {word}</span>'
+        for word, badge in claims.BADGES.items()
+        if word in words
     )
 
 
 def _origins(found: Sequence[Standing], sources: Sequence[str], profile: str) -> str:
     """A row for each chapter: the files that its verdicts rest on, and the runs that wrote them."""
     by_chapter = {s.ledger.notebook: s.sources for s in found}
-    head = "".join(f'<th scope="col">{escape(_source(n, profile))}</th>' for n in ("chapter", *sources))
-    rows = ""
-    for notebook, of in by_chapter.items():
-        cells = "".join(f'<td class="text">{_origin(of[name])}</td>' for name in sources)
-        rows += f'<tr><th scope="row">{notebook.replace("_", " ")}</th>{cells}</tr>'
-    table = f'<table class="cmp-table"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
-    return (
-        '<details class="cmp-origins"><summary>Where the numbers come from</summary>'
-        f'<div class="cmp-scroll">{table}</div></details>'
-    )
+    rows = [
+        [notebook.replace("_", " "), *(_origin(of[name]) for name in sources)]
+        for notebook, of in by_chapter.items()
+    ]
+    heads = [escape(_source(name, profile)) for name in ("chapter", *sources)]
+    table = tables.cards(heads, rows, caption="The files, and the runs that wrote them.").html
+    return f'<details class="cmp-origins"><summary>Where the numbers come from</summary>{table}</details>'
 
 
 def _origin(source: Source) -> str:
