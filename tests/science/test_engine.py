@@ -63,6 +63,13 @@ def test_trace_of_a_sample_ends_with_the_iterate_it_falls_at(net, batch):
 BF16 = torch.bfloat16
 
 
+def test_images_that_share_memory_and_fall_at_once(net, batch):
+    x, y = batch
+    x = x[:1].expand(len(x), -1, -1, -1)
+    wrong = (net(x).argmax(1) + 1) % 10
+    assert torch.equal(attacks.pgd(net, x, wrong, **SETTINGS | {"start": "none"}, stop_early=True), x)
+
+
 @pytest.mark.parametrize("stop_early", [False, True])
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_searching_in_bfloat16_finds_the_same_verdicts(net, batch, norm, stop_early):

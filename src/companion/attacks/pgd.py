@@ -75,7 +75,7 @@ def pgd(
     delta = start - x if isinstance(start, Tensor) else random_start(x, norm, eps, start, generator)
     adversarial = (x + delta).clamp(0, 1)
     active = torch.arange(len(x), device=x.device)
-    clean, labels, current = x, y, adversarial
+    clean, labels, current = x, y, adversarial.clone()
 
     with guards.frozen(model, mode), torch.enable_grad():
         for step in range(steps):
@@ -93,6 +93,7 @@ def pgd(
                     break
             gradient = torch.autograd.grad(value.sum(), point)[0]
             if stop_early and not standing.all():
+                adversarial[active[~standing]] = current[~standing]
                 active, gradient = active[standing], gradient[standing]
                 clean, labels, current = clean[standing], labels[standing], current[standing]
             size = 2 * eps * (1 - step / steps) if step_size is None else step_size
@@ -101,5 +102,5 @@ def pgd(
                 current = clean + project((clean + delta).clamp(0, 1) - clean, norm, eps)
             else:
                 current = (clean + project(delta, norm, eps)).clamp(0, 1)
-            adversarial[active] = current
+        adversarial[active] = current
     return adversarial.detach()
