@@ -32,6 +32,14 @@ class Stack(NamedTuple):
     c: Tensor
 
 
+class Trained(NamedTuple):
+    """A net in eval mode, its last training loss with penalties, and the sum of the steps it took."""
+
+    net: nn.Module
+    loss: float
+    travel: float
+
+
 class Points(NamedTuple):
     """The distinct points of S sets: v = 2x - 1 (P, D), labels -1 and 1 (P,), shares of each set (S, P)."""
 
@@ -46,7 +54,7 @@ def train(
     *,
     device: str = "cpu",
     progress: Callable[[float], None] | None = None,
-) -> list[nn.Module]:
+) -> list[Trained]:
     """The recipes' nets after one full-batch step of gradient descent for each of `step_sizes`.
 
     recipes: of one_hidden nets on one_hot_blocks without noise, with the loss "penalised", equal but for
@@ -54,8 +62,10 @@ def train(
     norm with protocol="br_paper": no random start, so that equal points have equal attacks. The seed draws
     the weights that training.train begins with. Optimiser, schedule, epochs and batch size are not looked
     at: `step_sizes` takes their place, and there is no noise of mini-batches.
-    Returns nets in eval mode, in the order of the recipes. One that diverged is returned as it is, with
-    weights that are not finite. progress: called with the share done, now and then.
+    Steps may grow beyond the first: a net whose loss has just risen by more than 2 % then takes half of its
+    last step, but never less than the first one, and from there its steps grow by no more than 5 % each.
+    Returns them in the order of the recipes. A net that diverged is returned as it is, with weights that are
+    not finite. progress: called with the share done, now and then.
     Raises ValueError for recipes that cannot be stacked.
     """
     first = recipes[0]
@@ -65,17 +75,23 @@ def train(
     stack = Stack(*(p.requires_grad_() for p in initial(recipes, images)))
     settings = first.loss.kwargs
     weights = {k: torch.tensor([r.loss.kwargs.get(k, 0.0) for r in recipes], device=device) for k in _LAMBDAS}
-    for step, eta in enumerate(step_sizes):
+    travel = torch.zeros(len(recipes), device=device)
+    limit, before = torch.full_like(travel, torch.inf), torch.full_like(travel, torch.inf)
+    for step, wanted in enumerate(step_sizes):
         v = points.v if first.inputs is None else attacked(stack, points, **_attack(first))
         total = loss(stack, points._replace(v=v), **settings | weights)
         gradients = torch.autograd.grad(total.sum(), stack)
         with torch.no_grad():
+            eta = limit.clamp_max(wanted)
+            travel += eta
             for parameter, gradient in zip(stack, gradients, strict=True):
-                parameter.sub_(gradient, alpha=eta)
+                parameter.sub_(gradient.mul_(eta[:, None, None]))
+            limit = torch.where(total > 1.02 * before, (eta / 2).clamp_min(step_sizes[0]), 1.05 * limit)
+            before = total
         if progress is not None and step % 50 == 0:
             progress((step + 1) / len(step_sizes))
     return [
-        _net(r, of, Stack(*(p[i] for p in stack)))
+        Trained(_net(r, of, Stack(*(p[i] for p in stack))), before[i].item(), travel[i].item())
         for i, (r, of) in enumerate(zip(recipes, images, strict=True))
     ]
 

@@ -57,7 +57,8 @@ def test_the_gradient_on_weighted_points_is_that_of_the_full_batch(settings):
 @pytest.mark.parametrize("settings", PENALTIES)
 def test_a_stack_ends_where_training_each_net_on_the_whole_set_ends(settings):
     recipes = [recipe(seed, **settings) for seed in (0, 1)]
-    for r, net in zip(recipes, stacked.train(recipes, [0.1] * 8), strict=True):
+    for r, (net, _, travel) in zip(recipes, stacked.train(recipes, [0.1] * 8), strict=True):
+        assert travel == pytest.approx(0.8)
         images = store.images(r.data, "cpu")
         alone, _ = training.train(r, images)
         with torch.no_grad():
@@ -68,9 +69,9 @@ def test_a_stack_ends_where_training_each_net_on_the_whole_set_ends(settings):
 
 def test_penalty_weights_go_to_their_own_nets():
     weak, strong = recipe(weight_norm="l2", lambda_w=0.0), recipe(weight_norm="l2", lambda_w=1.0)
-    nets = stacked.train([weak, strong], [0.1] * 8)
+    nets = [t.net for t in stacked.train([weak, strong], [0.1] * 8)]
     together = [net[2].weight.norm().item() for net in nets]
-    alone = [stacked.train([r], [0.1] * 8)[0][2].weight.norm().item() for r in (weak, strong)]
+    alone = [stacked.train([r], [0.1] * 8)[0].net[2].weight.norm().item() for r in (weak, strong)]
     assert together == pytest.approx(alone, rel=1e-5) and together[0] > 1.2 * together[1]
 
 
@@ -86,7 +87,7 @@ def test_the_attack_is_adversarial_training_s():
         net = models.one_hidden(4, width=15, init="torch")
         expected = transforms.adversarial(net, x, y, **attack.kwargs)
         assert ((of + 1) / 2 - expected.flatten(1)).abs().max() < 1e-6
-    net = stacked.train(recipes, [0.1] * 8)[1]
+    net = stacked.train(recipes, [0.1] * 8)[1].net
     alone, _ = training.train(recipes[1], images[1])
     with torch.no_grad():
         torch.testing.assert_close(net(images[1].x_train), alone(images[1].x_train), atol=1e-4, rtol=1e-3)
@@ -115,6 +116,18 @@ def test_step_sizes_sum_to_the_way_asked_for_and_end_small():
     assert len(found) < 300  # 1,000 of the first size
     with pytest.raises(ValueError, match="travel=4"):
         stacked.step_sizes(4.0, first=0.1, steady=50, growth=1.05, largest=2.0, last=0.01)
+
+
+def test_a_net_whose_loss_rises_takes_smaller_steps_and_its_neighbour_does_not():
+    """With lambda 2 the squared weights double away at steps above 0.5; the other net goes on growing."""
+    settings = {"weight_norm": "l2", "weight_squared": True}
+    calm, steep = (recipe(width=200, lambda_w=value, **settings) for value in (0.0, 2.0))
+    steps = [0.1] * 5 + [0.1 * 1.05**k for k in range(60)]
+    first, second = stacked.train([calm, steep], steps)
+    assert first.travel == pytest.approx(sum(steps), rel=1e-4)
+    assert second.travel < 0.9 * sum(steps)
+    assert second.loss == pytest.approx(0.693, abs=0.02)  # at its minimum, all weights zero
+    assert second.net[2].weight.abs().max() < 0.1
 
 
 @pytest.mark.parametrize(
