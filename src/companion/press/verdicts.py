@@ -139,11 +139,11 @@ def table(notebook: str, rows: Iterable[Row], caption: str = "") -> list[tables.
     for chosen in ledger.of_notebook(notebook):
         found = standing(chosen, {"run": Source(rows), PRINT: Source(ledger.printed(notebook))})
         names = list(chosen.under)
-        body = [[s.claim.id, tables.text(_statement(s)), *_cells(s.verdicts["run"], names)] for s in found]
+        body = [[s.claim.id, _statement(s), *_cells(s.verdicts["run"], names)] for s in found]
         words = [v for s in found for v in s.verdicts["run"].values()]
         head = [f"this run, {name}" if name else "this run" for name in names]
         counted = f"<b>{chosen.paper}: {claims.summary(words)}.</b> {caption}"
-        shown.append(tables.table(["claim", "statement", *head], body, caption=counted))
+        shown.append(tables.cards(["claim", "statement", *head], body, caption=counted))
     return shown
 
 
@@ -163,12 +163,11 @@ def _statement(s: Standing) -> str:
 def _cells(verdicts: Mapping[str, Verdict], names: Sequence[str]) -> list[str]:
     """A cell for each restriction; where the verdict rests on nothing restricted, it stands once."""
     if not verdicts:
-        return ['<td class="na">the print alone decides it</td>'] * len(names)
+        return ["<small>the print alone decides it</small>"] * len(names)
     if "" in verdicts and names != [""]:
-        same = '<td class="na">the same</td>'
-        return [_cell(verdicts[""]), *[same] * (len(names) - 1)]
+        return [_cell(verdicts[""]), *["<small>the same</small>"] * (len(names) - 1)]
     return [_cell(verdicts[name]) for name in names]
 
 
 def _cell(v: Verdict) -> str:
-    return tables.text(f"{v.badge}<br><small>{html.escape(v.detail, quote=False)}</small>")
+    return f"{v.badge}<br><small>{html.escape(v.detail, quote=False)}</small>"
