@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from companion import losses, metrics, models, saliency
-from companion.saliency.class_gradients import BATCHED_UP_TO, rows, unit_rows
+from companion.saliency.class_gradients import BATCHED_UP_TO, WAYS, rows, unit_rows
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def x():
     return torch.rand(9, 1, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
-@pytest.mark.parametrize("way", ["loop", "batched", "auto"])
+@pytest.mark.parametrize("way", WAYS)
 def test_a_linear_net_has_its_weights(way):
     net = nn.Sequential(nn.Flatten(), nn.Linear(6, 4))
     x = torch.rand(3, 1, 2, 3)
@@ -42,7 +42,7 @@ def test_every_way_and_every_chunk_gives_the_same_rows(build, channels, size):
     by_hand = torch.stack([saliency.input_gradient(net, x, torch.full((5,), k)) for k in range(10)], 1)
     torch.testing.assert_close(expected[1], by_hand, atol=1e-12, rtol=0)
     assert expected[1].abs().max() > 1e-4
-    for way in ("batched", "auto"):
+    for way in ("batched", "repeated", "auto"):
         for chunk in (1, 2, None):
             found = saliency.class_gradients(net, x, way=way, chunk=chunk)
             torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
@@ -89,3 +89,17 @@ def test_norms_and_loss_on_both_sides_of_the_threshold(net, batch):
 def test_wrong_settings_are_named(net, x, settings, words):
     with pytest.raises(ValueError, match=words):
         saliency.class_gradients(net, x, **settings)
+
+
+@pytest.mark.parametrize(("count", "mode", "largest"), [(15, "eval", 150), (16, "eval", 16), (5, "train", 5)])
+def test_copies_are_taken_for_little_work_in_eval_mode_alone(net, count, mode, largest):
+    """15 images of 8x8 are the most below REPEATED_UP_TO."""
+    seen = []
+    net.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
+    saliency.class_gradients(net, torch.rand(count, 1, 8, 8, dtype=torch.float64), mode=mode)
+    assert max(seen) == largest
+
+
+def test_copies_that_would_share_batch_statistics_are_refused(net, x):
+    with pytest.raises(ValueError, match="mode='train'"):
+        saliency.class_gradients(net, x, way="repeated", mode="train")
