@@ -203,7 +203,7 @@ class _Logits(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, w: Tensor, b: Tensor, v: Tensor, c: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        hidden = torch.baddbmm(b, x, w).relu_()
+        hidden = (x @ w).add_(b).relu_()
         ctx.save_for_backward(w, v, x, hidden)
         ctx.mark_non_differentiable(hidden)
         return torch.baddbmm(c, hidden, v.mT), hidden
@@ -213,7 +213,7 @@ class _Logits(torch.autograd.Function):
         w, v, x, hidden = ctx.saved_tensors
         back = (g @ v).mul_(hidden.sign())
         if ctx.needs_input_grad[4]:
-            return None, None, None, None, back @ w.mT
+            return None, None, None, None, _rows(back, w)
         return x.mT @ back, back.sum(1, keepdim=True), g.mT @ hidden, g.sum(1, keepdim=True), None
 
 
@@ -228,13 +228,18 @@ class _InputGradient(torch.autograd.Function):
         active = hidden.sign()
         through = (u @ v).mul_(active)
         ctx.save_for_backward(w, v, u, active, through)
-        return through @ w.mT
+        return _rows(through, w)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         w, v, u, active, through = ctx.saved_tensors
         back = (g @ w).mul_(active)
         return g.mT @ through, u.mT @ back, back @ v.mT, None
+
+
+def _rows(a: Tensor, w: Tensor) -> Tensor:
+    """a W^T for a (S, P, N) and W (S, D, N), in the order that takes half the time on a CPU."""
+    return (w @ a.mT).mT
 
 
 _LAMBDAS = ("lambda_w", "lambda_g")
