@@ -2,6 +2,8 @@
 PYTHON  ?= python3
 PROFILE ?= quick
 PORT    ?= 8000
+# Chapters at the same time, each with its share of the cores and about 1.2 GB of memory; a GPU gets one.
+JOBS    ?= $(if $(filter gpu paper,$(PROFILE)),1,$(shell $(BIN)/python -c "import os; print(min(4, os.cpu_count()))"))
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -25,7 +27,8 @@ REFUSE = $(error $(PYTHON) $(PROBLEM), or name another Python: make $(or $(MAKEC
 .PHONY: help book test serve lock clean
 
 help:
-	@echo "make book [PROFILE=quick]   run every chapter and build the pages (profiles: smoke, quick, gpu, paper)"
+	@echo "make book [PROFILE=quick]   run every chapter and build the pages (profiles: smoke, quick, gpu, paper);"
+	@echo "                            JOBS=1 runs one chapter after the other, in less memory"
 	@echo "make test                   run the tests"
 	@echo "make serve [PORT=8000]      show the pages on a local web server"
 	@echo "make lock                   resolve requirements.lock anew from pyproject.toml"
@@ -34,7 +37,7 @@ help:
 
 book: $(VENV)/.installed
 	@echo "== Running the chapters in profile $(PROFILE); what is up to date is not run again"
-	@$(BIN)/companion run --profile $(PROFILE)
+	@$(BIN)/companion run --profile $(PROFILE) --jobs $(JOBS)
 	@echo "== Building the pages (about 10 seconds)"
 	@$(BIN)/companion build --profile $(PROFILE)
 
