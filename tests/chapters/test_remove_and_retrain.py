@@ -187,7 +187,7 @@ class TestSmoke:
 
     def test_the_estimate_stands_before_the_training(self, smoke):
         # 18 attributed nets, 2 metrics, 3 orders of which the random one once, 2 shares
-        assert "retrains 216 nets for 18 attributed ones, 148 with" in smoke[2]
+        assert "For 18 attributed nets the paper's code retrains 216, 148 with" in smoke[2]
         assert "nets to train, about" in smoke[2]
 
     def test_the_explorer_has_a_picture_for_every_position(self, smoke):
