@@ -10,7 +10,7 @@
 | `folder:PATH` | any images, one folder a class | PATH |
 
 A recipe can also name a set of BUILT, which a function of this package makes: `block_mnist`, from any of
-these sets that has one channel.
+these sets that has one channel, and `one_hot_blocks`, points whose signal lies in one of several blocks.
 
 The root folder is the argument `root`, else the environment variable COMPANION_DATA, else
 ~/.cache/companion/data. `require`, `identity`, `checksums` and `fetch` do not import torch (`fetch` does when
