@@ -57,6 +57,14 @@ def test_a_changed_profile_changes_the_table_and_what_a_run_depends_on(book):
     assert notebooks.recorded("small") != depends
 
 
+def test_a_profile_of_the_readers_own_leaves_every_run_as_it_is(book):
+    book.notebook("small")
+    write(book)
+    before, depends = fidelity.table("small").html, notebooks.recorded("small")
+    book.profile("mine", "small", "steps: 12\n")
+    assert (fidelity.table("small").html, notebooks.recorded("small")) == (before, depends)
+
+
 def test_without_released_code_its_column_is_left_out(book):
     book.notebook("small")
     write(book, TEXT.replace("code: 40, ", "").replace("code: on, ", ""))

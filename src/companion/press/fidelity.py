@@ -15,9 +15,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from companion.press import ledger, notebooks, parameters, paths, tables
 from companion.press.paths import UserError
 
-#: Profiles whose numbers mean something, in the order of their size; smoke only tests that cells run.
-PROFILES = ("quick", "gpu", "paper")
-
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -119,7 +116,7 @@ def _values(notebook: str) -> dict[str, dict[str, Any]]:
     """A chapter's parameters in each profile; none where the chapter or the checkout is not there."""
     try:
         declared = notebooks.declared(notebook)
-        having = [profile for profile in PROFILES if profile in notebooks.profiles()]
+        having = [profile for profile in notebooks.SHOWN_PROFILES if profile in notebooks.profiles()]
         layers = {profile: notebooks.profile_values(notebook, profile) for profile in having}
     except (UserError, FileNotFoundError):
         return {}

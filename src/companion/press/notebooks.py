@@ -14,6 +14,11 @@ from companion.press.parameters import Parameter, ParameterError
 from companion.press.paths import UserError, nearest
 
 
+#: Profiles whose numbers mean something, in the order of their size; smoke only tests that cells run. A
+#: reader's own profile is none of them, so that making one leaves every run up to date.
+SHOWN_PROFILES = ("quick", "gpu", "paper")
+
+
 def names() -> list[str]:
     """Return the names of all notebooks, sorted."""
     return sorted(path.stem for path in paths.notebooks_dir().glob("*.ipynb"))
@@ -73,7 +78,7 @@ def declared(name: str) -> dict[str, Parameter]:
 def recorded(name: str) -> str:
     """Return the text of what a chapter shows beside its own run.
 
-    Recorded run, claims, printed numbers; deviations, with the values its parameters have in all profiles.
+    Recorded run, claims, printed numbers; deviations, with the values its parameters have in the profiles.
     """
     claims = paths.root() / "book" / "claims"
     ledgers = [
@@ -81,7 +86,8 @@ def recorded(name: str) -> str:
     ]
     beside = [paths.root() / "results" / f"{name}.json", claims / "printed" / f"{name}.csv", *ledgers]
     if (register := claims / "deviations" / f"{name}.yaml").is_file():
-        beside += [register, *sorted((paths.notebooks_dir() / "profiles").glob(f"*/{name}.yaml"))]
+        profiles = paths.notebooks_dir() / "profiles"
+        beside += [register, *(profiles / profile / f"{name}.yaml" for profile in SHOWN_PROFILES)]
     return "\n".join(path.read_text("utf-8") for path in beside if path.is_file())
 
 
