@@ -13,7 +13,6 @@ from companion.press import parameters, paths
 from companion.press.parameters import Parameter, ParameterError
 from companion.press.paths import UserError, nearest
 
-
 #: Profiles whose numbers mean something, in the order of their size; smoke only tests that cells run. A
 #: reader's own profile is none of them, so that making one leaves every run up to date.
 SHOWN_PROFILES = ("quick", "gpu", "paper")
