@@ -43,7 +43,7 @@ def test_a_setting_stands_with_the_values_of_every_profile(book):
         "steps|P-L1",
         "40",
         "not given",
-        "steps| below|steps| quick 10; paper 40|eps| 0.1",
+        "steps| below|steps| quick: 10; paper: 40|eps| 0.1",
     ]
     assert second == ["start|P-L2", "on", "not said", "off|Why: a < b|See the cell."]
 

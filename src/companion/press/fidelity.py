@@ -130,7 +130,7 @@ def _by_profile(values: Mapping[str, Any]) -> str:
         groups.setdefault(_text(value), []).append(profile)
     if len(groups) == 1:
         return escape(next(iter(groups)))
-    return "; ".join(f"{', '.join(names)} {escape(text)}" for text, names in groups.items())
+    return "; ".join(f"{', '.join(names)}: {escape(text)}" for text, names in groups.items())
 
 
 def _text(value: Any) -> str:
