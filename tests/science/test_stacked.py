@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from companion import losses, models, stacked, store, training, transforms
+from companion import data, losses, models, saliency, stacked, store, training, transforms
 from companion.recipes import Recipe, part
 
 PENALTIES = [
@@ -147,3 +147,18 @@ def test_recipes_that_do_not_stack_are_named(recipes, words):
         recipes = [*recipes, recipe(1, n_train=3)]
     with pytest.raises(ValueError, match=words):
         stacked.train(recipes, [0.1])
+
+
+def test_weight_decay_finds_the_uniform_map():
+    """The max-margin solution in the norm of the weights has equal slopes along all coordinates."""
+    steps = stacked.step_sizes(200.0, first=0.1, steady=60, growth=1.05, largest=2.0, last=0.02)
+    points = store.images(recipe().data, "cpu")
+    x, y, _ = data.toys.distinct(points.x_train, points.y_train)
+    decayed, plain = (
+        recipe(width=150, weight_norm="l2", weight_squared=True, lambda_w=v) for v in (0.02, 0.0)
+    )
+    off = []
+    for net, _, _ in stacked.train([decayed, plain], steps):
+        maps = saliency.input_gradient(net.double(), x.double(), y, of="cross_entropy").flatten(1).abs()
+        off.append((maps / maps.mean(1, keepdim=True) - 1).abs().max().item())
+    assert off[0] < 0.02 and off[1] > 0.1
