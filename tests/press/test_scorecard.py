@@ -7,6 +7,7 @@ from companion.press import claims, scorecard, verdicts
 from companion.press.claims import Verdict
 from companion.press.ledger import Claim, Ledger
 from companion.press.verdicts import Source, Standing
+from tests.browser import evaluated, needs_browser
 
 
 @pytest.fixture
@@ -72,6 +73,26 @@ def test_what_the_filter_reads(soup):
 def test_two_protocols_count_once_and_by_the_worse(soup):
     row = soup.select("table")[0].select("tbody tr")[0]
     assert [c.text for c in row.select("td")] == ["2 not run", "1 not reproduced"]
+
+
+@needs_browser
+def test_the_filter_needs_no_kernel_and_no_network(soup, tmp_path):
+    choose = """
+    const form = document.querySelector("form.cmp-filter");
+    const shown = (paper, word) => {
+      form.elements.paper.value = paper; form.elements.word.value = word;
+      form.dispatchEvent(new Event("input"));
+      const rows = [...document.querySelectorAll("tr[data-paper]:not([hidden])")];
+      return [form.querySelector("output").value, rows.map(row => row.querySelector("a").textContent)];
+    };
+    result = [form.hidden, shown("", ""), shown("P", ""), shown("P", "not reproduced"), shown("Q", "holds")];
+    """
+    (hidden, everything, paper, failed, none), console = evaluated(str(soup), choose, tmp_path)
+    assert not hidden and everything[1] == ["P-C1", "P-E1", "Q-C1"]
+    assert paper[1] == ["P-C1", "P-E1"]
+    assert failed == ["1 of 3 claims", ["P-C1"]]
+    assert none == ["0 of 3 claims", []]
+    assert not console
 
 
 def test_an_empty_ledger_is_said(monkeypatch):
