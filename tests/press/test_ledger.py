@@ -145,6 +145,10 @@ def test_trend():
     assert word(rows, trend=of | {"direction": "falling"}) == "reproduced"
     assert word(rows, trend=of | {"direction": "rising"}) == "not reproduced"
     assert word(rows[:2], trend=of | {"direction": "rising"}) == "not run"  # two points are no trend
+    flat = [row | {"value": 1.0} for row in rows]
+    flat = [{k: v for k, v in row.items() if k != "values"} for row in flat]
+    for direction in ("rising", "falling"):  # correlation 0, with no warning that it is not defined
+        assert word(flat, trend=of | {"direction": direction}) != "reproduced"
 
 
 def test_close():

@@ -319,8 +319,13 @@ def _trend(part: Trend, rows: list[Row]) -> Differences:
         along = [row[part.along] for row in group]
         by_repetition = zip(*map(repetitions, group), strict=False)
         name = f"{'−' if sign < 0 else ''}Spearman({part.along}, {group[0]['quantity']})"
-        found[name] = [float(sign * spearmanr(along, values).statistic) for values in by_repetition]
+        found[name] = [sign * _rank_correlation(along, values) for values in by_repetition]
     return found
+
+
+def _rank_correlation(along: list[float], values: tuple[float, ...]) -> float:
+    """Spearman's, and 0 where nothing changes: neither rising nor falling."""
+    return float(spearmanr(along, values).statistic) if len(set(values)) > 1 else 0.0
 
 
 def _close(parts: list[Close], rows: list[Row]) -> Verdict:
