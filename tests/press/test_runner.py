@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import types
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
@@ -67,13 +68,25 @@ def alive(pid: int) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
+@contextmanager
+def heard_signals():
+    """What is started in here hears Ctrl-C, even where these tests run under nohup or behind "&"."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 @pytest.fixture
 def hanging(checkout):
     """Start a run whose kernel works for ever; yield it with its process and kernel."""
     checkout.notebook("small", HANG, WORK)
-    process = subprocess.Popen(
-        [*COMPANION, "run", "small"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    with heard_signals():
+        process = subprocess.Popen(
+            [*COMPANION, "run", "small"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
     mark = checkout.root / "kernel"
     kernel = int(wait_for(lambda: mark.is_file() and mark.read_text()))
     try:
