@@ -1,25 +1,15 @@
 """The chapter as its user meets it: refusals, one whole run in profile smoke, and the path for ImageNet."""
 
 import json
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from companion.press import ledger
+from tests.chapter import assert_refused, checkout_at, companion
 
-ROOT = Path(__file__).parents[2]
 NAME = "alignment_bounds"
-
-
-def companion(*arguments, env=None):
-    command = [sys.executable, "-m", "companion.press.cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env)
 
 
 @pytest.mark.parametrize(
@@ -33,19 +23,14 @@ def companion(*arguments, env=None):
 )
 def test_a_slip_is_one_line_exit_2_and_nothing_runs(arguments, words):
     done = companion("run", NAME, *arguments)
-    assert done.returncode == 2
-    assert words in done.stderr and len(done.stderr.strip().splitlines()) == 1
-    assert not done.stdout.strip()
+    assert_refused(done, words)
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
     """A copy of the checkout's sources with an empty store, and the environment that leads there."""
     root = tmp_path_factory.mktemp("checkout")
-    shutil.copy(ROOT / "pyproject.toml", root / "pyproject.toml")
-    shutil.copytree(ROOT / "notebooks", root / "notebooks")
-    shutil.copytree(ROOT / "book" / "claims", root / "book" / "claims")
-    return root, {**os.environ, "COMPANION_ROOT": str(root), "COMPANION_STORE": str(root / "store")}
+    return root, checkout_at(root)
 
 
 def run(checkout, *arguments):

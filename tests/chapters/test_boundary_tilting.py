@@ -2,11 +2,6 @@
 
 import json
 import math
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import nbformat
 import pytest
@@ -15,14 +10,9 @@ from bs4 import BeautifulSoup
 
 from companion.press import ledger
 from tests.browser import evaluated, needs_browser
+from tests.chapter import ROOT, assert_refused, checkout_at, companion, of
 
-ROOT = Path(__file__).parents[2]
 NAME = "boundary_tilting"
-
-
-def companion(*arguments, env=None):
-    command = [sys.executable, "-m", "companion.press.cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env)
 
 
 @pytest.mark.parametrize(
@@ -36,29 +26,19 @@ def companion(*arguments, env=None):
 )
 def test_a_slip_is_one_line_exit_2_and_nothing_runs(arguments, words):
     done = companion("run", NAME, *arguments)
-    assert done.returncode == 2
-    assert words in done.stderr and len(done.stderr.strip().splitlines()) == 1
-    assert not done.stdout.strip()
+    assert_refused(done, words)
 
 
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory):
     """A run of its own in a copy of the checkout's sources, with an empty store."""
     root = tmp_path_factory.mktemp("checkout")
-    shutil.copy(ROOT / "pyproject.toml", root)
-    shutil.copytree(ROOT / "notebooks", root / "notebooks")
-    shutil.copytree(ROOT / "book/claims", root / "book/claims")
-    env = {**os.environ, "COMPANION_ROOT": str(root), "COMPANION_STORE": str(root / "store")}
+    env = checkout_at(root)
     done = companion("run", NAME, "--profile", "smoke", env=env)
     assert done.returncode == 0, done.stdout + done.stderr
     folder = root / "runs" / "smoke" / NAME
     cells = nbformat.read(folder / "executed.ipynb", as_version=4).cells
     return cells, json.loads((folder / "results.json").read_text())["rows"]
-
-
-def of(rows, experiment, /, **labels):
-    chosen = [r for r in rows if r["experiment"] == experiment]
-    return [r for r in chosen if all(r.get(k) == v for k, v in labels.items())]
 
 
 def html(cells):

@@ -1,7 +1,6 @@
 """The chapter as its user meets it: refusals within seconds, and one whole run in profile smoke."""
 
 import json
-import shutil
 import subprocess
 import sys
 import time
@@ -10,13 +9,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.chapter import ROOT, assert_refused, checkout_at, companion
+
 NAME = "interpretation_regularization"
-
-
-def companion(*arguments, env=None):
-    command = [sys.executable, "-m", "companion.press.cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env)
 
 
 @pytest.mark.parametrize(
@@ -34,9 +29,7 @@ def companion(*arguments, env=None):
 def test_a_slip_is_one_line_exit_2_and_nothing_runs(arguments, words):
     began = time.monotonic()
     done = companion("run", NAME, *arguments)
-    assert done.returncode == 2
-    assert words in done.stderr and len(done.stderr.strip().splitlines()) == 1
-    assert not done.stdout.strip()
+    assert_refused(done, words)
     if "lambda_dd=3" in arguments:
         assert time.monotonic() - began < 5
 
@@ -49,14 +42,8 @@ def test_a_notebook_that_does_not_exist():
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory):
     """A run of its own in a copy of the checkout's sources, with an empty store."""
-    import os
-
     root = tmp_path_factory.mktemp("checkout")
-    for name in ("pyproject.toml", "notebooks", "book/claims"):
-        source = ROOT / name
-        (root / name).parent.mkdir(exist_ok=True)
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, root / name)
-    env = {**os.environ, "COMPANION_ROOT": str(root), "COMPANION_STORE": str(root / "store")}
+    env = checkout_at(root)
     # Fractions come as text; eps=8/255 must arrive as a number
     done = companion("run", NAME, "--profile", "smoke", "-p", "eps=120/255", env=env)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,23 +1,14 @@
 """The chapter as its user meets it: refusals within seconds, and one whole run in profile smoke."""
 
 import json
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
 
-ROOT = Path(__file__).parents[2]
+from tests.chapter import assert_refused, checkout_at, companion, of
+
 NAME = "noise_modulation"
-
-
-def companion(*arguments, env=None):
-    command = [sys.executable, "-m", "companion.press.cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env)
 
 
 @pytest.mark.parametrize(
@@ -34,28 +25,18 @@ def companion(*arguments, env=None):
 )
 def test_a_slip_is_one_line_exit_2_and_nothing_runs(arguments, words):
     done = companion("run", NAME, *arguments)
-    assert done.returncode == 2
-    assert words in done.stderr and len(done.stderr.strip().splitlines()) == 1
-    assert not done.stdout.strip()
+    assert_refused(done, words)
 
 
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory):
     """A run of its own in a copy of the checkout's sources, with an empty store."""
     root = tmp_path_factory.mktemp("checkout")
-    shutil.copy(ROOT / "pyproject.toml", root)
-    shutil.copytree(ROOT / "notebooks", root / "notebooks")
-    shutil.copytree(ROOT / "book/claims", root / "book/claims")
-    env = {**os.environ, "COMPANION_ROOT": str(root), "COMPANION_STORE": str(root / "store")}
+    env = checkout_at(root)
     done = companion("run", NAME, "--profile", "smoke", env=env)
     assert done.returncode == 0, done.stdout + done.stderr
     folder = root / "runs" / "smoke" / NAME
     return folder, json.loads((folder / "results.json").read_text())["rows"]
-
-
-def of(rows, experiment, **labels):
-    chosen = [r for r in rows if r["experiment"] == experiment]
-    return [r for r in chosen if all(r.get(k) == v for k, v in labels.items())]
 
 
 @pytest.mark.slow

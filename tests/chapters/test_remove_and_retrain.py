@@ -1,11 +1,6 @@
 """The chapter as its user meets it: refusals, the paper's own numbers, and one whole run in profile smoke."""
 
 import json
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import nbformat
 import pytest
@@ -14,15 +9,10 @@ from bs4 import BeautifulSoup
 
 from companion.press import ledger, notebooks, parameters
 from tests.browser import evaluated, needs_browser
+from tests.chapter import ROOT, assert_refused, checkout_at, companion, of
 
-ROOT = Path(__file__).parents[2]
 NAME = "remove_and_retrain"
 PANELS = [(norm, objective) for norm in ("l2", "linf") for objective in ("CE", "CW")]
-
-
-def companion(*arguments, env=None):
-    command = [sys.executable, "-m", "companion.press.cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env)
 
 
 @pytest.mark.parametrize(
@@ -39,14 +29,7 @@ def companion(*arguments, env=None):
 )
 def test_a_slip_is_one_line_exit_2_and_nothing_runs(arguments, words):
     done = companion("run", NAME, *arguments)
-    assert done.returncode == 2
-    assert words in done.stderr and len(done.stderr.strip().splitlines()) == 1
-    assert not done.stdout.strip()
-
-
-def of(rows, experiment, /, **labels):
-    chosen = [r for r in rows if r["experiment"] == experiment]
-    return [r for r in chosen if all(r.get(k) == v for k, v in labels.items())]
+    assert_refused(done, words)
 
 
 class TestThePaper:
@@ -112,10 +95,7 @@ def test_every_profile_can_be_used_and_paper_has_the_paper_s_grid():
 def smoke(tmp_path_factory):
     """A run of its own in a copy of the checkout's sources, with an empty store."""
     root = tmp_path_factory.mktemp("checkout")
-    shutil.copy(ROOT / "pyproject.toml", root)
-    shutil.copytree(ROOT / "notebooks", root / "notebooks")
-    shutil.copytree(ROOT / "book/claims", root / "book/claims")
-    env = {**os.environ, "COMPANION_ROOT": str(root), "COMPANION_STORE": str(root / "store")}
+    env = checkout_at(root)
     done = companion("run", NAME, "--profile", "smoke", env=env)
     assert done.returncode == 0, done.stdout + done.stderr
     folder = root / "runs" / "smoke" / NAME

@@ -1,0 +1,35 @@
+"""What the tests of every chapter share: the command, a refusal, a checkout of its own, rows by label."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def companion(*arguments, env=None):
+    command = [sys.executable, "-m", "companion.press.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env)
+
+
+def assert_refused(done, words):
+    """One line on stderr that names `words`, exit 2, and nothing ran."""
+    assert done.returncode == 2
+    assert words in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    assert not done.stdout.strip()
+
+
+def checkout_at(root):
+    """Copy the checkout's sources to `root`; the environment that leads there, with an empty store."""
+    shutil.copy(ROOT / "pyproject.toml", root)
+    shutil.copytree(ROOT / "notebooks", root / "notebooks")
+    shutil.copytree(ROOT / "book/claims", root / "book/claims")
+    return {**os.environ, "COMPANION_ROOT": str(root), "COMPANION_STORE": str(root / "store")}
+
+
+def of(rows, experiment, /, **labels):
+    """The rows of an experiment that carry all of these labels."""
+    chosen = [r for r in rows if r["experiment"] == experiment]
+    return [r for r in chosen if all(r.get(k) == v for k, v in labels.items())]
