@@ -51,12 +51,13 @@ def stepper(
     torch.manual_seed(0)
     model = build(size=x.shape[-1]).train()
     model = quick_to_attack(model) if fast else model
-    update = optimiser(model.parameters())
+    weights = list(model.parameters())
+    update = optimiser(weights)
 
     def job() -> None:
         for _ in range(count):
             update.zero_grad(set_to_none=True)
-            objective(model, x, y).backward()
+            objective(model, x, y).backward(inputs=weights)
             update.step()
 
     return job

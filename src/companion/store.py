@@ -12,12 +12,14 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
+from threading import Condition, Thread
 from typing import Any
 
 import torch
@@ -216,9 +218,10 @@ def train_all(
 ) -> None:
     """Train and keep the nets that are missing, sources before users, without loading them all at once.
 
-    jobs: processes of one thread each on a CPU (default: this process's number of torch threads, since small
-    nets gain far more from a second process than from a second thread). On a GPU nets are trained one
-    by one here. A net that finished stays, whatever happens to the others.
+    jobs: nets at a time on a CPU, each in a process of one thread, this process being one of them (default:
+    its number of torch threads, since small nets gain far more from a second process than from a second
+    thread). On a GPU nets are trained one by one here. A net that finished stays, whatever happens to the
+    others. Raises the first failure, after the rest ran.
     """
     left = missing(recipes)
     workers = _workers(jobs, device, left)
@@ -315,31 +318,83 @@ def _write(path: Path, content: bytes, note: dict[str, Any]) -> None:
 
 
 def _train_in_processes(left: list[Recipe], jobs: int, report: Report | None) -> None:
-    """Each recipe starts once its sources are there. The first failure is raised, after the rest ran."""
-    waiting, running, done = list(left), {}, set()
-    failure: BaseException | None = None
-    absent = set(left)
+    """This process begins at once; the other jobs - 1 take seconds to start, and then take their share."""
+    waiting, absent, running = list(left), set(left), []
+    failures: list[Exception] = []
+    changed = Condition()  # held whenever one of the four is looked at or changed
+
+    def take() -> Recipe | None:
+        """A recipe whose sources are there, as soon as there is one; None when no more will come."""
+        with changed:
+            while True:
+                ready = next((r for r in waiting if not set(needed(r)[:-1]) & absent), None)
+                if ready is not None:
+                    waiting.remove(ready)
+                    running.append(ready)
+                    return ready
+                if not running:  # what is left waits for a source that failed
+                    waiting.clear()
+                if not waiting:
+                    return None
+                changed.wait()
+
+    def work(train_one: Callable[[Recipe], Any]) -> None:
+        while (recipe := take()) is not None:
+            failure = None
+            try:
+                train_one(recipe)
+            except Exception as error:
+                failure = error
+            finally:
+                with changed:
+                    running.remove(recipe)
+                    if failure is None:
+                        absent.discard(recipe)
+                    else:
+                        failures.append(failure)
+                    changed.notify_all()
+            if isinstance(failure, BrokenProcessPool):
+                return
+
+    def elsewhere(pool: ProcessPoolExecutor) -> None:
+        try:
+            pool.submit(int).result()  # until a process is there, this one trains
+        except BrokenProcessPool as failure:
+            warnings.warn(f"no second process to train in ({failure}); trained here alone", stacklevel=2)
+        else:
+            work(lambda recipe: pool.submit(_train_one, recipe).result())
+
+    def say(text: str = "") -> None:
+        if report is not None:
+            done = len(left) - len(waiting) - len(running) - len(failures)
+            report(f"trained {done} of {len(left)} nets, {len(running)} at a time{text and '; here: '}{text}")
+
+    def here(recipe: Recipe) -> None:
+        say()
+        get(recipe, report=say)
+
+    spawn = get_context("spawn")
     with ProcessPoolExecutor(
-        jobs, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
+        jobs - 1, mp_context=spawn, initializer=torch.set_num_threads, initargs=(1,)
     ) as pool:
-        while waiting or running:
-            ready = [r for r in waiting if not (set(needed(r)[:-1]) & absent)]
-            for recipe in ready:
-                waiting.remove(recipe)
-                running[pool.submit(_train_one, recipe)] = recipe
-            if not running:  # what is left waits for a source that failed
-                break
-            if report is not None:
-                report(f"trained {len(done)} of {len(left)} nets, {min(jobs, len(running))} at a time")
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                recipe = running.pop(future)
-                if future.exception() is not None:
-                    failure = failure or future.exception()
-                else:
-                    done.add(recipe)
-                    absent.discard(recipe)
-    if failure is not None:
-        raise failure
+        others = [Thread(target=elsewhere, args=(pool,)) for _ in range(jobs - 1)]
+        for other in others:
+            other.start()
+        try:
+            with _one_thread("cpu"):
+                work(here)
+            with changed:
+                while running:
+                    say()
+                    changed.wait()
+        finally:
+            with changed:
+                waiting.clear()
+                changed.notify_all()
+            for other in others:
+                other.join()
+    if failures:
+        raise failures[0]
 
 
 def _train_one(recipe: Recipe) -> None:

@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 import torch
@@ -28,6 +30,13 @@ JACOBIAN = dataclasses.replace(PLAIN, loss=part("jacobian", lambda_j=0.1))
 def fresh_store(tmp_path, monkeypatch):
     monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
     store.images.cache_clear()
+
+
+def die(_recipe):
+    """What a process does that the system kills."""
+    store.folder().mkdir(parents=True, exist_ok=True)
+    (store.folder() / "died").touch()
+    os._exit(1)
 
 
 def weights(net):
@@ -271,6 +280,40 @@ class TestStore:
         with pytest.raises(training.Diverged):
             store.get_all([wild, ROBUST], jobs=2)
         assert store.present(ROBUST) and not store.present(wild)
+
+    def test_this_process_trains_while_others_start(self):
+        few = [dataclasses.replace(PLAIN, seed=seed) for seed in range(2)]
+        seen = []
+        store.train_all(few, jobs=2, report=seen.append)
+        assert seen[0] == "trained 0 of 2 nets, 1 at a time"
+        assert any("; here: training digits" in text for text in seen)
+        assert not store.missing(few)
+
+    def test_a_process_that_dies_takes_no_other_net_with_it(self, monkeypatch):
+        """The net it held is the failure; this process trains the rest, and a second call trains that one."""
+        many = [dataclasses.replace(PLAIN, seed=seed) for seed in range(4)]
+        get = store.get
+
+        def get_once_it_died(recipe, **settings):
+            began = time.monotonic()
+            while not (store.folder() / "died").exists() and time.monotonic() - began < 60:
+                time.sleep(0.05)
+            return get(recipe, **settings)
+
+        monkeypatch.setattr(store, "_train_one", die)
+        monkeypatch.setattr(store, "get", get_once_it_died)
+        with pytest.raises(BrokenProcessPool):
+            store.train_all(many, jobs=2)
+        assert len(store.missing(many)) == 1
+        store.train_all(many)
+        assert not store.missing(many)
+
+    def test_sources_that_fail_leave_their_users_out(self):
+        wild = dataclasses.replace(PLAIN, optimiser=part("SGD", lr=1e9))
+        user = dataclasses.replace(IR, target=dataclasses.replace(IR.target, source=wild))
+        with pytest.raises(training.Diverged):
+            store.train_all([user, PLAIN], jobs=2)
+        assert store.missing([user, PLAIN]) == [wild, user]
 
     def test_maps_are_made_once_and_shuffled_afterwards(self, monkeypatch):
         shuffled = store.maps(IR.target, IR)
