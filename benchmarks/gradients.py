@@ -11,6 +11,7 @@ from captum import attr
 from common import Table, fastest, medians, ratio, recipe, rounds, trained
 from torch import Tensor, nn
 from torch.func import jacrev
+from torch.utils.flop_counter import FlopCounterMode
 
 from companion import models, saliency, store
 from companion.saliency.class_gradients import BATCHED_UP_TO
@@ -74,10 +75,25 @@ def smoothgrad(repeats: int, count: int = 1000, samples: int = 50) -> Table:
                 "per copy": round(ratio(each[name], single), 1),
             }
         )
+    table.note += " " + arithmetic(model, x[:1], samples, medians(paper)[0])
     for name, reference in (("one copy", single), ("one image", paper)):
         gain = ratio(each["companion"], reference)
         table.judge(f"10 times {name} at a time", gain, gain >= 10)
     return table
+
+
+def arithmetic(model: nn.Module, x: Tensor, samples: int, seconds: float) -> str:
+    """What a tenth of these seconds a map asks of this thread, and what it can do at best."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(x)
+    work = samples * 2 * counter.get_total_flops()  # back to the input it is as much again
+    a = torch.rand(1024, 1024)
+    reached = 2 * len(a) ** 3 / medians(rounds({"matmul": lambda: a @ a}, 9)["matmul"])[0]
+    return (
+        f"A map is {work / 1e6:.0f} million floating-point operations; in a tenth of the time of one image "
+        f"at a time they would run at {work / (seconds / 10) / 1e9:.0f} billion a second, where this thread "
+        f"multiplies matrices of 1,024 x 1,024 at {reached / 1e9:.0f}."
+    )
 
 
 def digits(count: int) -> tuple[nn.Module, Tensor, Tensor]:

@@ -68,8 +68,8 @@ def train(
     not finite. progress: called with the share done, now and then.
     Raises ValueError for recipes that cannot be stacked.
     """
-    first = recipes[0]
     _check(recipes)
+    first = recipes[0]
     images = [data.maker(r.data.name)(device=device, **r.data.kwargs) for r in recipes]
     points = points_of(images)
     stack = Stack(*(p.requires_grad_() for p in initial(recipes, images)))
@@ -246,6 +246,8 @@ _LAMBDAS = ("lambda_w", "lambda_g")
 
 
 def _check(recipes: Sequence[Recipe]) -> None:
+    if not recipes:
+        raise ValueError("no recipes to train; expected at least one")
     first = recipes[0]
     if (first.data.name, first.model.name, first.loss.name) != ("one_hot_blocks", "one_hidden", "penalised"):
         raise ValueError(

@@ -155,7 +155,7 @@ def _step(
     tensors = (x, y) if target is None else (x, y, target)
     result = call(losses, recipe.loss, model, *tensors, generator=generator)
     total = torch.zeros((), device=x.device)
-    # Named, so that losses of an input gradient do not differentiate themselves with respect to the images too
+    # Named, so that losses of an input gradient are not differentiated with respect to the images too
     weights = [p for group in optimiser.param_groups for p in group["params"] if p.requires_grad]
     for loss in (result,) if isinstance(result, Tensor) else result:
         optimiser.zero_grad(set_to_none=True)  # parameters without a gradient are left as they are

@@ -98,6 +98,7 @@ def hanging(checkout):
 
 def test_a_run_and_what_it_leaves(checkout):
     commands = 'import os\nprint(os.getcwd(), *(os.environ.get(k) for k in ("PYTHONHASHSEED", "MPLBACKEND")))'
+    commands += '\nprint("trims above", os.environ.get("MALLOC_TRIM_THRESHOLD_"))'
     checkout.notebook("small", WORK, commands, "import sys; print('to stderr', file=sys.stderr)")
     done = companion_run("small", env={**os.environ, "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"})
     folder = checkout.folder("small")
@@ -122,6 +123,7 @@ def test_a_run_and_what_it_leaves(checkout):
 
     log = (folder / "log.txt").read_text("utf-8")
     assert "a line for the log" in log and "to stderr" in log and "without encryption" not in log
+    assert "trims above 536870912" in log
     assert f"{checkout.root} 0 inline" not in log  # ipykernel's own default, not the caller's Agg
     assert re.search(rf"^{re.escape(str(checkout.root))} 0 \S*(inline|None)\S*$", log, re.M)
 

@@ -120,7 +120,7 @@ def calls(run):
 
 
 def test_a_batched_penalty_takes_few_calls(net, x):
-    """Ten passes one after the other, and their derivatives, are ten times the calls; batched, they are one."""
+    """Ten passes in turn, and their derivatives, are ten times the calls; batched, they are one."""
 
     def penalty(way):
         point = x.clone().requires_grad_()

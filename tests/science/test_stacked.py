@@ -133,6 +133,7 @@ def test_a_net_whose_loss_rises_takes_smaller_steps_and_its_neighbour_does_not()
 @pytest.mark.parametrize(
     ("recipes", "words"),
     [
+        ([], "no recipes to train"),
         ([replace(recipe(), model=part("mlp"))], "one_hidden nets"),
         ([replace(recipe(), loss=part("cross_entropy"))], "loss penalised"),
         ([recipe(), recipe(width=16)], "2 kinds of recipes"),

@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 import pytest
 import torch
 
-from companion import data, fingerprint, saliency, store, training
+from companion import data, fingerprint, models, saliency, store, training
 from companion.recipes import Mask, Recipe, Target, digest, needed, part
 
 PLAIN = Recipe(part("digits", n_train=150), part("digits_cnn"), epochs=3)
@@ -99,6 +99,23 @@ class TestTraining:
         monkeypatch.undo()
         with pytest.warns(UserWarning, match="made on cuda"):
             training.train(PLAIN, images, checkpoint=path)
+
+    @pytest.mark.parametrize("loss", ["double_backprop", "jacobian"])
+    def test_the_loss_is_not_differentiated_with_respect_to_the_images(self, monkeypatch, loss):
+        """They need a gradient for the penalty, and take no part in the update."""
+        seen = []
+
+        def watched(**shape):
+            net = models.digits_cnn(**shape)
+            net.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+            return net
+
+        monkeypatch.setattr(models, "watched", watched, raising=False)
+        weight = {"double_backprop": "lambda_g", "jacobian": "lambda_j"}[loss]
+        recipe = dataclasses.replace(PLAIN, model=part("watched"), loss=part(loss, **{weight: 0.1}), epochs=1)
+        net, _ = training.train(recipe, store.images(PLAIN.data, "cpu"))
+        assert len(seen) == 3 and all(x.requires_grad and x.grad is None for x in seen)
+        assert all(p.grad is not None for p in net.parameters())
 
     def test_divergence_is_an_error_that_says_what_to_do(self):
         wild = dataclasses.replace(PLAIN, optimiser=part("SGD", lr=1e9))

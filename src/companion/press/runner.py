@@ -24,6 +24,11 @@ from companion.press import notebooks, parameters, paths, provenance
 from companion.press.paths import UserError, write_atomic
 
 KEPT = ("executed.ipynb", "results.json", "run.json", "log.txt")
+#: glibc's malloc gives large tensors back to the system and asks for them again at every pass, unless told
+#: to keep them: up to a fifth of an attack's time on 28x28 images. Read when a process starts; other systems
+#: ignore it.
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**29)}
+
 _NOISE = "Kernel is running over TCP without encryption"
 _POLL_S = 0.1
 
@@ -320,10 +325,7 @@ def _environment(job: Job, folder: Path, threads: int) -> dict[str, str]:
     """Return the environment of a kernel."""
     asked = os.environ.get("OMP_NUM_THREADS", "")
     environment = {
-        # glibc's malloc gives large tensors back to the system and asks for them again at every pass, unless told
-        # to keep them: an eighth to a fifth of the time of an attack on 28x28 images. Others ignore it.
-        "MALLOC_MMAP_THRESHOLD_": str(2**25),
-        "MALLOC_TRIM_THRESHOLD_": str(2**29),
+        **KEEP_MEMORY,
         **os.environ,
         "COMPANION_ROOT": str(paths.root()),
         "COMPANION_RUN_DIR": str(folder),
