@@ -33,6 +33,14 @@ def test_an_entry_leads_to_the_cell_that_shows_it(book):
     assert soup.select_one("th#p-e1").text == "P-E1a formula"
 
 
+def test_an_entry_may_be_shown_in_another_chapter_of_its_paper(book):
+    book.notebook("small")
+    text = TEXT.format(notebook="small").replace("anchor:", "notebook: second, anchor:")
+    (book.root / "book" / "errata" / "p.yaml").write_text(text, "utf-8")
+    soup = BeautifulSoup(errata.page(), "html.parser")
+    assert soup.select_one("a")["href"] == "../notebooks/second.html#p-t1"
+
+
 def test_a_chapter_to_come_is_said_and_not_linked(book):
     soup = shown(book, "later")
     assert "its chapter is to come" in soup.caption.text and soup.select_one("a") is None

@@ -56,6 +56,8 @@ ENTRIES = [
 
 @pytest.mark.parametrize(("kind", "notebook", "entries"), ENTRIES, ids=[f"{k}-{n}" for k, n, _ in ENTRIES])
 def test_links_lead_to_a_label_of_the_chapter(kind, notebook, entries):
-    anchors = {entry.anchor for entry in entries}
-    assert not anchors - {""} - labels(notebook)
-    assert kind != "claims" or "" not in anchors  # a cell decides every claim
+    for entry in entries:
+        # A cell decides every claim; an erratum may be shown in another chapter than its paper's first
+        assert entry.anchor in labels(getattr(entry, "notebook", "") or notebook) or (
+            kind != "claims" and not entry.anchor
+        )

@@ -25,7 +25,7 @@ class _Strict(BaseModel):
 
 
 class Erratum(_Strict):
-    """One erratum. anchor: the label of the executed cell that shows it, in its paper's notebook."""
+    """One erratum. anchor: the label of the executed cell that shows it, in its `notebook` or its paper's."""
 
     id: str
     kind: Literal["mathematics", "formula", "protocol", "code", "slip", "ambiguity"]
@@ -33,6 +33,7 @@ class Erratum(_Strict):
     right: str
     evidence: str
     here: str
+    notebook: str = ""
     anchor: str = ""
 
 
@@ -64,7 +65,7 @@ def _table(of: Errata) -> str:
     written = of.notebook in notebooks.names()
     title = f"{escape(of.paper)}: {len(of.items)} entries"
     title += "" if written else " (its chapter is to come: the last column says what it is to do)"
-    rows = [_row(item, of.notebook if written else "") for item in of.items]
+    rows = [_row(item, (item.notebook or of.notebook) if written else "") for item in of.items]
     header = ("", "printed", "right", "how one knows", "in this book")
     return tables.cards(header, rows, caption=f"<b>{title}</b>").html
 
