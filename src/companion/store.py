@@ -320,7 +320,7 @@ def _write(path: Path, content: bytes, note: dict[str, Any]) -> None:
 def _train_in_processes(left: list[Recipe], jobs: int, report: Report | None) -> None:
     """This process begins at once; the other jobs - 1 take seconds to start, and then take their share."""
     waiting, absent, running = list(left), set(left), []
-    failures: list[Exception] = []
+    failures: list[BaseException] = []
     changed = Condition()  # held whenever one of the four is looked at or changed
 
     def take() -> Recipe | None:
@@ -340,11 +340,13 @@ def _train_in_processes(left: list[Recipe], jobs: int, report: Report | None) ->
 
     def work(train_one: Callable[[Recipe], Any]) -> None:
         while (recipe := take()) is not None:
-            failure = None
+            failure: BaseException | None = None
             try:
                 train_one(recipe)
-            except Exception as error:
+            except BaseException as error:
                 failure = error
+                if not isinstance(error, Exception):  # an interruption ends all of it
+                    raise
             finally:
                 with changed:
                     running.remove(recipe)
@@ -374,9 +376,7 @@ def _train_in_processes(left: list[Recipe], jobs: int, report: Report | None) ->
         get(recipe, report=say)
 
     spawn = get_context("spawn")
-    with ProcessPoolExecutor(
-        jobs - 1, mp_context=spawn, initializer=torch.set_num_threads, initargs=(1,)
-    ) as pool:
+    with ProcessPoolExecutor(jobs - 1, mp_context=spawn, initializer=_begin) as pool:
         others = [Thread(target=elsewhere, args=(pool,)) for _ in range(jobs - 1)]
         for other in others:
             other.start()
@@ -395,6 +395,10 @@ def _train_in_processes(left: list[Recipe], jobs: int, report: Report | None) ->
                 other.join()
     if failures:
         raise failures[0]
+
+
+def _begin() -> None:
+    torch.set_num_threads(1)
 
 
 def _train_one(recipe: Recipe) -> None:

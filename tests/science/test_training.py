@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures.process import BrokenProcessPool
 
@@ -32,7 +33,7 @@ def fresh_store(tmp_path, monkeypatch):
     store.images.cache_clear()
 
 
-def die(_recipe):
+def die(_recipe=None):
     """What a process does that the system kills."""
     store.folder().mkdir(parents=True, exist_ok=True)
     (store.folder() / "died").touch()
@@ -324,6 +325,24 @@ class TestStore:
         assert len(store.missing(many)) == 1
         store.train_all(many)
         assert not store.missing(many)
+
+    def test_where_no_process_starts_this_one_trains_alone_and_says_so(self, monkeypatch):
+        many = [dataclasses.replace(PLAIN, seed=seed) for seed in range(3)]
+        monkeypatch.setattr(store, "_begin", die)
+        with pytest.warns(UserWarning, match="trained here alone"):
+            store.train_all(many, jobs=2)
+        assert not store.missing(many)
+
+    def test_an_interruption_leaves_the_net_untrained_and_stops(self, monkeypatch):
+        def interrupted(*_, **__):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(store, "get", interrupted)
+        many = [dataclasses.replace(PLAIN, seed=seed) for seed in range(3)]
+        with pytest.raises(KeyboardInterrupt):
+            store.train_all(many, jobs=2)
+        assert len(store.missing(many)) == 3
+        assert [thread for thread in threading.enumerate() if "elsewhere" in thread.name] == []
 
     def test_sources_that_fail_leave_their_users_out(self):
         wild = dataclasses.replace(PLAIN, optimiser=part("SGD", lr=1e9))
