@@ -5,12 +5,11 @@ import math
 
 import nbformat
 import pytest
-import yaml
 from bs4 import BeautifulSoup
 
 from companion.press import ledger
 from tests.browser import evaluated, needs_browser
-from tests.chapter import ROOT, assert_refused, checkout_at, companion, of
+from tests.chapter import assert_refused, checkout_at, companion, of
 
 NAME = "boundary_tilting"
 
@@ -132,12 +131,3 @@ class TestSmoke:
         (table,) = [text for text in html(smoke[0]) if "BR-C3" in text and "BR-C11" in text]
         for claim in ledger.of_notebook(NAME)[0].claims:
             assert claim.id in table, claim.id
-
-
-def test_what_claims_and_errata_point_to_is_in_the_notebook():
-    text = (ROOT / "notebooks" / f"{NAME}.ipynb").read_text("utf-8")
-    anchors = {claim.anchor for claim in ledger.of_notebook(NAME)[0].claims}
-    items = yaml.safe_load((ROOT / "book/errata/br.yaml").read_text("utf-8"))["items"]
-    anchors |= {item.get("anchor", "") for item in items}
-    for anchor in anchors - {""}:
-        assert f"({anchor})=" in text, anchor

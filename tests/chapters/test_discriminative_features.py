@@ -4,10 +4,9 @@ import json
 
 import nbformat
 import pytest
-import yaml
 
 from companion.press import ledger, notebooks, parameters
-from tests.chapter import ROOT, assert_refused, checkout_at, companion, of
+from tests.chapter import assert_refused, checkout_at, companion, of
 
 NAME = "discriminative_features"
 
@@ -133,12 +132,3 @@ class TestSmoke:
         for found in ledger.of_notebook(NAME):
             for claim in found.claims:
                 assert claim.id in shown, claim.id
-
-
-def test_what_claims_and_errata_point_to_is_in_the_notebook():
-    text = (ROOT / "notebooks" / f"{NAME}.ipynb").read_text("utf-8")
-    anchors = {claim.anchor for found in ledger.of_notebook(NAME) for claim in found.claims}
-    items = yaml.safe_load((ROOT / "book/errata/bp.yaml").read_text("utf-8"))["items"]
-    anchors |= {item.get("anchor", "") for item in items}
-    for anchor in anchors - {""}:
-        assert f"({anchor})=" in text, anchor

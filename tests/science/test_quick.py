@@ -85,10 +85,14 @@ def test_a_nets_input_gradient(build):
     torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
 
 
-def test_under_autocast_it_is_rounded_as_torchs():
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("filters", [1, 4, 8, 12, 15, 16, 24, 32])
+def test_under_autocast_it_is_rounded_as_torchs(filters, channels, kernel):
+    """8 filters of 5x5 were wrong, not rounded, on a CPU with AMX."""
     torch.manual_seed(0)
-    net = nn.Conv2d(1, 8, 5, padding=2).requires_grad_(False)
-    x, direction = torch.rand(4, 1, 12, 12), torch.randn(4, 8, 12, 12)
+    net = nn.Conv2d(channels, filters, kernel, padding=kernel // 2).requires_grad_(False)
+    x, direction = torch.rand(4, channels, 12, 12), torch.randn(4, filters, 12, 12)
     exact = gradient(net, x, direction)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         plain = gradient(net, x, direction.bfloat16())
