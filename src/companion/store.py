@@ -12,9 +12,9 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from multiprocessing import get_context
@@ -134,7 +134,8 @@ def get(recipe: Recipe, *, device: str = "cpu", report: Report | None = None) ->
         stored = _verified(weights)
         if stored is None:
             return _train(recipe, weights, device, report)
-    model = build_model(recipe, images(recipe.data, device)).to(device)
+    with torch.random.fork_rng(devices=[]):
+        model = build_model(recipe, images(recipe.data, device)).to(device)
     model.load_state_dict(load(stored))
     return quick_to_attack(model.eval())
 
@@ -321,6 +322,7 @@ def _train_in_processes(left: list[Recipe], jobs: int, report: Report | None) ->
     """This process begins at once; the other jobs - 1 take seconds to start, and then take their share."""
     waiting, absent, running = list(left), set(left), []
     failures: list[BaseException] = []
+    told: list[BaseException] = []  # what `report` raised: no net's fault, and the end of all of it
     changed = Condition()  # held whenever one of the four is looked at or changed
 
     def take() -> Recipe | None:
@@ -345,7 +347,7 @@ def _train_in_processes(left: list[Recipe], jobs: int, report: Report | None) ->
                 train_one(recipe)
             except BaseException as error:
                 failure = error
-                if not isinstance(error, Exception):  # an interruption ends all of it
+                if error in told or not isinstance(error, Exception):  # an interruption ends all of it
                     raise
             finally:
                 with changed:
@@ -358,9 +360,9 @@ def _train_in_processes(left: list[Recipe], jobs: int, report: Report | None) ->
             if isinstance(failure, BrokenProcessPool):
                 return
 
-    def elsewhere(pool: ProcessPoolExecutor) -> None:
+    def elsewhere(pool: ProcessPoolExecutor, begun: Future) -> None:
         try:
-            pool.submit(int).result()  # until a process is there, this one trains
+            begun.result()  # until a process is there, this one trains
         except BrokenProcessPool as failure:
             warnings.warn(f"no second process to train in ({failure}); trained here alone", stacklevel=2)
         else:
@@ -368,16 +370,23 @@ def _train_in_processes(left: list[Recipe], jobs: int, report: Report | None) ->
 
     def say(text: str = "") -> None:
         if report is not None:
-            done = len(left) - len(waiting) - len(running) - len(failures)
-            report(f"trained {done} of {len(left)} nets, {len(running)} at a time{text and '; here: '}{text}")
+            with changed:
+                now = len(running)
+                done = len(left) - len(waiting) - now - len(failures)
+            try:
+                report(f"trained {done} of {len(left)} nets, {now} at a time{text and '; here: '}{text}")
+            except BaseException as error:
+                told.append(error)
+                raise
 
     def here(recipe: Recipe) -> None:
         say()
         get(recipe, report=say)
 
     spawn = get_context("spawn")
-    with ProcessPoolExecutor(jobs - 1, mp_context=spawn, initializer=_begin) as pool:
-        others = [Thread(target=elsewhere, args=(pool,)) for _ in range(jobs - 1)]
+    with ExitStack() as stack:  # a pool each: one that breaks ends all of its processes
+        pools = [ProcessPoolExecutor(1, mp_context=spawn, initializer=_begin) for _ in range(jobs - 1)]
+        others = [Thread(target=elsewhere, args=(stack.enter_context(p), p.submit(int))) for p in pools]
         for other in others:
             other.start()
         try:
