@@ -12,14 +12,10 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
-from multiprocessing import get_context
 from pathlib import Path
-from threading import Condition, Thread
 from typing import Any
 
 import torch
@@ -27,7 +23,7 @@ from filelock import FileLock
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from companion import attacks, data, losses, models, saliency, transforms
+from companion import attacks, data, losses, models, saliency, side_by_side, transforms
 from companion.fingerprint import PACKAGE, code_hash, code_of, fingerprint
 from companion.recipes import Part, Recipe, Target, digest, needed
 from companion.training import build_model, call, quick_to_attack, time_step, train
@@ -226,11 +222,24 @@ def train_all(
     """
     left = missing(recipes)
     workers = _workers(jobs, device, left)
-    if workers > 1:
-        _train_in_processes(left, workers, report)
-    else:
+    if workers == 1:
         for done, recipe in enumerate(left):
             get(recipe, device=device, report=report and _counted(report, done, len(left)))
+        return
+
+    def progress(done: int, running: int, text: str) -> None:
+        report(f"trained {done} of {len(left)} nets, {running} at a time{text and '; here: '}{text}")
+
+    with _one_thread("cpu"):
+        side_by_side.run(
+            left,
+            needs=lambda recipe: needed(recipe)[:-1],
+            here=lambda recipe, say: get(recipe, report=say),
+            there=_train_one,
+            jobs=workers,
+            begin=_begin,
+            report=report and progress,
+        )
 
 
 def present(recipe: Recipe) -> bool:
@@ -316,94 +325,6 @@ def _write(path: Path, content: bytes, note: dict[str, Any]) -> None:
         aside = target.with_name(f"{target.name}.{os.getpid()}.tmp")
         aside.write_bytes(payload)
         aside.replace(target)
-
-
-def _train_in_processes(left: list[Recipe], jobs: int, report: Report | None) -> None:
-    """This process begins at once; the other jobs - 1 take seconds to start, and then take their share."""
-    waiting, absent, running = list(left), set(left), []
-    failures: list[BaseException] = []
-    told: list[BaseException] = []  # what `report` raised: no net's fault, and the end of all of it
-    changed = Condition()  # held whenever one of the four is looked at or changed
-
-    def take() -> Recipe | None:
-        """A recipe whose sources are there, as soon as there is one; None when no more will come."""
-        with changed:
-            while True:
-                ready = next((r for r in waiting if not set(needed(r)[:-1]) & absent), None)
-                if ready is not None:
-                    waiting.remove(ready)
-                    running.append(ready)
-                    return ready
-                if not running:  # what is left waits for a source that failed
-                    waiting.clear()
-                if not waiting:
-                    return None
-                changed.wait()
-
-    def work(train_one: Callable[[Recipe], Any]) -> None:
-        while (recipe := take()) is not None:
-            failure: BaseException | None = None
-            try:
-                train_one(recipe)
-            except BaseException as error:
-                failure = error
-                if error in told or not isinstance(error, Exception):  # an interruption ends all of it
-                    raise
-            finally:
-                with changed:
-                    running.remove(recipe)
-                    if failure is None:
-                        absent.discard(recipe)
-                    else:
-                        failures.append(failure)
-                    changed.notify_all()
-            if isinstance(failure, BrokenProcessPool):
-                return
-
-    def elsewhere(pool: ProcessPoolExecutor, begun: Future) -> None:
-        try:
-            begun.result()  # until a process is there, this one trains
-        except BrokenProcessPool as failure:
-            warnings.warn(f"no second process to train in ({failure}); trained here alone", stacklevel=2)
-        else:
-            work(lambda recipe: pool.submit(_train_one, recipe).result())
-
-    def say(text: str = "") -> None:
-        if report is not None:
-            with changed:
-                now = len(running)
-                done = len(left) - len(waiting) - now - len(failures)
-            try:
-                report(f"trained {done} of {len(left)} nets, {now} at a time{text and '; here: '}{text}")
-            except BaseException as error:
-                told.append(error)
-                raise
-
-    def here(recipe: Recipe) -> None:
-        say()
-        get(recipe, report=say)
-
-    spawn = get_context("spawn")
-    with ExitStack() as stack:  # a pool each: one that breaks ends all of its processes
-        pools = [ProcessPoolExecutor(1, mp_context=spawn, initializer=_begin) for _ in range(jobs - 1)]
-        others = [Thread(target=elsewhere, args=(stack.enter_context(p), p.submit(int))) for p in pools]
-        for other in others:
-            other.start()
-        try:
-            with _one_thread("cpu"):
-                work(here)
-            with changed:
-                while running:
-                    say()
-                    changed.wait()
-        finally:
-            with changed:
-                waiting.clear()
-                changed.notify_all()
-            for other in others:
-                other.join()
-    if failures:
-        raise failures[0]
 
 
 def _begin() -> None:

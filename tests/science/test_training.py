@@ -6,9 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
-from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 import torch
@@ -31,13 +28,6 @@ JACOBIAN = dataclasses.replace(PLAIN, loss=part("jacobian", lambda_j=0.1))
 def fresh_store(tmp_path, monkeypatch):
     monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
     store.images.cache_clear()
-
-
-def die(_recipe=None):
-    """What a process does that the system kills."""
-    store.folder().mkdir(parents=True, exist_ok=True)
-    (store.folder() / "died").touch()
-    os._exit(1)
 
 
 def weights(net):
@@ -299,39 +289,13 @@ class TestStore:
             store.get_all([wild, ROBUST], jobs=2)
         assert store.present(ROBUST) and not store.present(wild)
 
-    def test_this_process_trains_while_others_start(self):
+    def test_two_at_a_time_say_what_is_trained(self):
         few = [dataclasses.replace(PLAIN, seed=seed) for seed in range(2)]
         seen = []
         store.train_all(few, jobs=2, report=seen.append)
         assert seen[0] == "trained 0 of 2 nets, 1 at a time"
         assert any("; here: training digits" in text for text in seen)
         assert not store.missing(few)
-
-    def test_a_process_that_dies_takes_no_other_net_with_it(self, monkeypatch):
-        """The net it held is the failure; this process trains the rest, and a second call trains that one."""
-        many = [dataclasses.replace(PLAIN, seed=seed) for seed in range(4)]
-        get = store.get
-
-        def get_once_it_died(recipe, **settings):
-            began = time.monotonic()
-            while not (store.folder() / "died").exists() and time.monotonic() - began < 60:
-                time.sleep(0.05)
-            return get(recipe, **settings)
-
-        monkeypatch.setattr(store, "_train_one", die)
-        monkeypatch.setattr(store, "get", get_once_it_died)
-        with pytest.raises(BrokenProcessPool):
-            store.train_all(many, jobs=2)
-        assert len(store.missing(many)) == 1
-        store.train_all(many)
-        assert not store.missing(many)
-
-    def test_where_no_process_starts_this_one_trains_alone_and_says_so(self, monkeypatch):
-        many = [dataclasses.replace(PLAIN, seed=seed) for seed in range(3)]
-        monkeypatch.setattr(store, "_begin", die)
-        with pytest.warns(UserWarning, match="trained here alone"):
-            store.train_all(many, jobs=2)
-        assert not store.missing(many)
 
     def test_an_interruption_leaves_the_net_untrained_and_stops(self, monkeypatch):
         def interrupted(*_, **__):
@@ -342,7 +306,13 @@ class TestStore:
         with pytest.raises(KeyboardInterrupt):
             store.train_all(many, jobs=2)
         assert len(store.missing(many)) == 3
-        assert [thread for thread in threading.enumerate() if "elsewhere" in thread.name] == []
+
+    @pytest.mark.parametrize("jobs", [1, 2])
+    def test_threads_and_random_state_are_left_as_they_were(self, jobs):
+        before = torch.get_num_threads(), torch.get_rng_state()
+        for _ in range(2):  # trained, then loaded
+            store.get_all([PLAIN, JACOBIAN], jobs=jobs)
+            assert torch.get_num_threads() == before[0] and torch.equal(torch.get_rng_state(), before[1])
 
     def test_sources_that_fail_leave_their_users_out(self):
         wild = dataclasses.replace(PLAIN, optimiser=part("SGD", lr=1e9))

@@ -1,0 +1,173 @@
+"""Tasks done side by side: by this process, which begins at once, and by others, which start meanwhile."""
+
+import warnings
+from collections.abc import Callable, Collection, Hashable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
+from multiprocessing import active_children, get_context
+from multiprocessing.process import BaseProcess
+from threading import Condition, Thread
+from typing import Any, Generic, TypeVar
+
+Task = TypeVar("Task", bound=Hashable)
+
+
+class _Board(Generic[Task]):
+    """What waits, what runs and what failed, for several threads. No code of a caller runs under its lock."""
+
+    def __init__(self, tasks: Sequence[Task], needs: Callable[[Task], Collection[Task]]) -> None:
+        self.total = len(tasks)
+        self.waiting = list(tasks)
+        self.running: list[Task] = []
+        self.failures: list[BaseException] = []
+        self.stopped = False
+        self._needs = {task: set(needs(task)) for task in tasks}
+        self._absent = set(tasks)
+        self._changed = Condition()
+
+    def take(self, idle: Callable[[], None] = lambda: None) -> Task | None:
+        """A task whose needs are met, as soon as there is one; None when none will come.
+
+        idle: called before each wait.
+        """
+        while True:
+            with self._changed:
+                ready = next((t for t in self.waiting if not self._needs[t] & self._absent), None)
+                if self.stopped:
+                    return None
+                if ready is not None:
+                    self.waiting.remove(ready)
+                    self.running.append(ready)
+                    return ready
+                if not self.running:  # what still waits needs a task that failed
+                    return None
+                seen = self._state()
+            idle()
+            with self._changed:
+                if not self.stopped and self._state() == seen:
+                    self._changed.wait()
+
+    def end(self, task: Task, failure: BaseException | None = None) -> None:
+        with self._changed:
+            self.running.remove(task)
+            if failure is None:
+                self._absent.discard(task)
+            else:
+                self.failures.append(failure)
+            self._changed.notify_all()
+
+    def give_back(self, task: Task) -> None:
+        with self._changed:
+            self.running.remove(task)
+            self.waiting.insert(0, task)
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        with self._changed:
+            self.stopped = True
+            self._changed.notify_all()
+
+    def counts(self) -> tuple[int, int]:
+        """Tasks done and tasks running."""
+        with self._changed:
+            running = len(self.running)
+            return self.total - len(self.waiting) - running - len(self.failures), running
+
+    def _state(self) -> tuple[int, int]:
+        return len(self.waiting), len(self.running)
+
+
+def run(
+    tasks: Sequence[Task],
+    *,
+    needs: Callable[[Task], Collection[Task]],
+    here: Callable[[Task, Callable[[str], None]], Any],
+    there: Callable[[Task], Any],
+    jobs: int,
+    begin: Callable[[], None] | None = None,
+    report: Callable[[int, int, str], None] | None = None,
+) -> None:
+    """Do every task once, each after those of the others that it needs.
+
+    here(task, say): does a task in this process. there(task): does one in one of jobs - 1 other processes,
+    which are spawned: they import the function and are sent the task. begin: called first in each.
+    report: called in this thread as report(tasks done, tasks running, what `here` says or "").
+    A task that fails leaves out those that need it and no others; after the rest the first failure is raised.
+    A process that dies fails the task it held. Where none starts, a warning says so. An interruption, or an
+    exception from `report`, ends the other processes and all of it at once.
+    """
+    board = _Board(tasks, needs)
+    told: list[BaseException] = []  # what `report` raised: no task's failure
+
+    def say(text: str = "") -> None:
+        if report is not None:
+            try:
+                report(*board.counts(), text)
+            except BaseException as error:
+                told.append(error)
+                raise
+
+    processes: set[BaseProcess] = set()
+    threads: list[Thread] = []
+    with ExitStack() as stack:
+        try:
+            for _ in range(jobs - 1):  # a pool each: one that breaks ends all of its processes
+                pool = stack.enter_context(ProcessPoolExecutor(1, get_context("spawn"), begin))
+                before = set(active_children())
+                try:
+                    begun = pool.submit(int)
+                except (OSError, AssertionError) as refused:  # no memory, too many, or this one is a daemon
+                    _alone(refused)
+                    break
+                processes |= set(active_children()) - before
+                threads.append(Thread(target=_elsewhere, args=(board, pool, begun, there)))
+                threads[-1].start()
+            while (task := board.take(idle=say)) is not None:
+                say()
+                try:
+                    here(task, say)
+                except Exception as failure:
+                    if any(failure is error for error in told):
+                        raise
+                    board.end(task, failure)
+                else:
+                    board.end(task)
+        except BaseException:
+            board.stop()
+            for process in processes:
+                process.terminate()
+            raise
+        finally:
+            for thread in threads:
+                thread.join()
+    if board.failures:
+        raise board.failures[0]
+
+
+def _elsewhere(board: _Board, pool: ProcessPoolExecutor, begun: Future, there: Callable[[Any], Any]) -> None:
+    """Hand tasks to the pool's process until there are none, or no process."""
+    try:
+        begun.result()  # until it is there, others take the tasks
+    except BrokenProcessPool as failure:
+        if not board.stopped:
+            _alone(failure)
+        return
+    while (task := board.take()) is not None:
+        try:
+            result = pool.submit(there, task)
+        except BrokenProcessPool:  # it died between two tasks: this one is for somebody else
+            board.give_back(task)
+            return
+        try:
+            result.result()
+        except BaseException as failure:
+            board.end(task, failure)
+            if isinstance(failure, BrokenProcessPool):
+                return
+        else:
+            board.end(task)
+
+
+def _alone(why: BaseException) -> None:
+    warnings.warn(f"no other process to work in ({why!r}); the work is done without it", stacklevel=2)
