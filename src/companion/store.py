@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from companion import attacks, data, losses, models, saliency, side_by_side, transforms
 from companion.fingerprint import PACKAGE, code_hash, code_of, fingerprint
 from companion.recipes import Part, Recipe, Target, digest, needed
-from companion.training import build_model, call, quick_to_attack, time_step, train
+from companion.training import build_model, call, channels_last, time_step, train
 
 Report = Callable[[str], None]
 
@@ -133,7 +133,7 @@ def get(recipe: Recipe, *, device: str = "cpu", report: Report | None = None) ->
     with torch.random.fork_rng(devices=[]):
         model = build_model(recipe, images(recipe.data, device)).to(device)
     model.load_state_dict(load(stored))
-    return quick_to_attack(model.eval())
+    return channels_last(model.eval())
 
 
 def _train(recipe: Recipe, weights: Path, device: str, report: Report | None) -> nn.Module:
@@ -159,7 +159,7 @@ def _train(recipe: Recipe, weights: Path, device: str, report: Report | None) ->
         {"recipe": recipe.as_dict(), "history": history, "torch": torch.__version__},
     )
     partial.unlink(missing_ok=True)
-    return quick_to_attack(model)
+    return channels_last(model)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """One training loop for every recipe."""
 
 import hashlib
+import inspect
 import json
 import math
 import os
@@ -37,11 +38,29 @@ def build_model(recipe: Recipe, images: data.Images) -> nn.Module:
     return getattr(models, recipe.model.name)(**(shape | recipe.model.kwargs))
 
 
-def quick_to_attack(model: nn.Module) -> nn.Module:
-    """The same net with channels-last weights on a CPU, where it runs an attack's passes 1.2 to 1.5 times as
-    fast; a second derivative gains nothing, and elsewhere nothing changes."""
+def optimiser_of(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
+    """The recipe's optimiser of the model's parameters, in torch's fused form where the class has one.
+
+    It goes through memory once instead of once for every term of the update: a quarter of a step of BR's
+    MNIST net with Adam, a tenth for the 8x8 net. The update is the same up to rounding.
+    """
+    of = getattr(torch.optim, recipe.optimiser.name)
+    fused = {"fused": True} if "fused" in inspect.signature(of).parameters else {}
+    return of(model.parameters(), **fused | recipe.optimiser.kwargs)
+
+
+def channels_last(model: nn.Module) -> nn.Module:
+    """The same net with channels-last weights on a CPU, where its passes are 1.2 to 1.5 times as fast, in
+    attacks and in training on cross-entropy; a second derivative gains nothing, and elsewhere nothing
+    changes."""
     on_cpu = next(model.parameters()).device.type == "cpu"
     return model.to(memory_format=torch.channels_last) if on_cpu else model
+
+
+def _laid_out(recipe: Recipe, model: nn.Module) -> nn.Module:
+    """Channels-last where most of the work is first derivatives."""
+    attacked = recipe.inputs is not None and recipe.inputs.name == "adversarial"
+    return channels_last(model) if attacked or recipe.loss.name == "cross_entropy" else model
 
 
 def train(
@@ -68,10 +87,8 @@ def train(
     devices = [x.device] if x.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(recipe.seed)
-        model = build_model(recipe, images).to(x.device).train()
-        if recipe.inputs is not None and recipe.inputs.name == "adversarial":
-            model = quick_to_attack(model)  # for no other transform: it rounds otherwise
-        optimiser = getattr(torch.optim, recipe.optimiser.name)(model.parameters(), **recipe.optimiser.kwargs)
+        model = _laid_out(recipe, build_model(recipe, images).to(x.device).train())
+        optimiser = optimiser_of(recipe, model)
         streams = {  # one generator for the order, one on the device for attacks, projections and crops
             "order": torch.Generator().manual_seed(recipe.seed),
             "device": torch.Generator(x.device).manual_seed(recipe.seed + 1),
@@ -117,8 +134,8 @@ def time_step(recipe: Recipe, images: data.Images) -> float:
     """Seconds of one training step of the recipe on these images, the better of two; nothing is kept."""
     x, y = images.x_train[: recipe.batch_size], images.y_train[: recipe.batch_size]
     with torch.random.fork_rng(devices=[x.device] if x.device.type == "cuda" else []):
-        model = build_model(recipe, images).to(x.device).train()
-        optimiser = getattr(torch.optim, recipe.optimiser.name)(model.parameters(), **recipe.optimiser.kwargs)
+        model = _laid_out(recipe, build_model(recipe, images).to(x.device).train())
+        optimiser = optimiser_of(recipe, model)
         generator = torch.Generator(x.device).manual_seed(0)
         target = None if recipe.target is None else torch.randn_like(x)
         times = []
@@ -238,6 +255,11 @@ def _resume(
         index, key = name.split("/")
         state.setdefault(int(index), {})[key] = value
     optimiser.load_state_dict(optimiser.state_dict() | {"state": state})
+    for parameter, kept in optimiser.state.items():
+        for key, value in kept.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                # Fused optimisers walk through memory and, on a CPU, do not ask whether its order agrees
+                kept[key] = torch.empty_like(parameter).copy_(value)
     torch.set_rng_state(tensors["random/cpu"])
     if "random/cuda" in tensors:
         torch.cuda.set_rng_state(tensors["random/cuda"], device)

@@ -10,7 +10,7 @@ import sys
 import pytest
 import torch
 
-from companion import data, fingerprint, models, saliency, store, training
+from companion import data, fingerprint, losses, models, saliency, store, training
 from companion.recipes import Mask, Recipe, Target, digest, needed, part
 
 PLAIN = Recipe(part("digits", n_train=150), part("digits_cnn"), epochs=3)
@@ -21,6 +21,7 @@ IR = dataclasses.replace(
     loss=part("interpretation", lambda_d=1.0, lambda_m=0.05),
     target=Target(ROBUST, part("smoothgrad", samples=2, sigma=0.1), permute=0.5),
 )
+ADAM = part("Adam", lr=1e-3)
 JACOBIAN = dataclasses.replace(PLAIN, loss=part("jacobian", lambda_j=0.1))
 
 
@@ -53,8 +54,12 @@ class TestTraining:
         other, _ = training.train(dataclasses.replace(recipe, seed=1), images)
         assert not torch.equal(weights(first), weights(other))
 
+    @pytest.mark.parametrize("optimiser", [PLAIN.optimiser, ADAM], ids=["SGD", "Adam"])
     @pytest.mark.parametrize("recipe", [PLAIN, ROBUST, JACOBIAN], ids=["plain", "robust", "jacobian"])
-    def test_a_training_resumed_from_its_checkpoint_ends_with_the_same_weights(self, recipe, tmp_path):
+    def test_a_training_resumed_from_its_checkpoint_ends_with_the_same_weights(
+        self, recipe, optimiser, tmp_path
+    ):
+        recipe = dataclasses.replace(recipe, optimiser=optimiser)
         images = data.load("digits", n_train=150)
         whole, history = training.train(recipe, images)
 
@@ -107,6 +112,59 @@ class TestTraining:
         net, _ = training.train(recipe, store.images(PLAIN.data, "cpu"))
         assert len(seen) == 3 and all(x.requires_grad and x.grad is None for x in seen)
         assert all(p.grad is not None for p in net.parameters())
+
+    @pytest.mark.parametrize(
+        "optimiser",
+        [
+            part("SGD", lr=0.05, momentum=0.9, weight_decay=1e-3),
+            part("Adam", lr=1e-3),
+            part("AdamW", lr=1e-3),
+        ],
+    )
+    def test_the_quick_step_is_the_plain_step_up_to_rounding(self, optimiser, monkeypatch):
+        """Fused, channels-last, and differentiated with respect to the weights alone."""
+        images = data.load("digits", n_train=150)
+        recipe = dataclasses.replace(PLAIN, optimiser=optimiser)
+        quick, _ = training.train(recipe, images)
+        plain = dataclasses.replace(recipe, optimiser=part(optimiser.name, **optimiser.kwargs, fused=False))
+        monkeypatch.setattr(training, "channels_last", lambda model: model)
+        slow, _ = training.train(plain, images)
+        torch.testing.assert_close(weights(quick), weights(slow), rtol=1e-4, atol=1e-5)
+
+    @pytest.mark.parametrize(
+        "lay_out", [lambda net: net, training.channels_last], ids=["rows", "channels_last"]
+    )
+    @pytest.mark.parametrize(
+        ("build", "size", "channels"),
+        [
+            (models.simple_cnn, 28, 1),
+            (models.br_mnist_cnn, 28, 1),
+            (models.small_net, 32, 3),
+            (models.resnet, 32, 3),
+            (models.wide_resnet, 32, 3),
+            (models.vgg, 32, 3),
+        ],
+    )
+    def test_gradients_lie_in_memory_as_weights_do(self, build, size, channels, lay_out):
+        """What a fused optimiser takes for granted on a CPU; it would pair the wrong numbers."""
+        net = lay_out(build(in_channels=channels, size=size))
+        x, y = torch.rand(2, channels, size, size), torch.tensor([0, 1])
+        for loss in (losses.cross_entropy(net, x, y), losses.double_backprop(net, x, y, lambda_g=1.0)):
+            net.zero_grad()
+            loss.backward(inputs=list(net.parameters()))
+            for weight in net.parameters():
+                numbered = torch.arange(weight.numel()).view(weight.shape)
+                order = [torch.empty_like(t, dtype=torch.long).copy_(numbered) for t in (weight, weight.grad)]
+                assert torch.equal(*(o.as_strided((o.numel(),), (1,)) for o in order))
+
+    @pytest.mark.parametrize("name", ["SGD", "Adam", "Adadelta"])
+    def test_an_optimiser_is_fused_where_its_class_can_be(self, name):
+        recipe = dataclasses.replace(PLAIN, optimiser=part(name, lr=0.1))
+        optimiser = training.optimiser_of(recipe, torch.nn.Linear(2, 2))
+        assert type(optimiser) is getattr(torch.optim, name)
+        assert optimiser.defaults["lr"] == 0.1 and bool(optimiser.defaults.get("fused")) == (
+            name != "Adadelta"
+        )
 
     def test_divergence_is_an_error_that_says_what_to_do(self):
         wild = dataclasses.replace(PLAIN, optimiser=part("SGD", lr=1e9))
