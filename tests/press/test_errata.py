@@ -10,7 +10,7 @@ TEXT = """\
 paper: P
 notebook: {notebook}
 items:
-- {{id: P-E1, kind: formula, printed: a < b, right: c, evidence: d, here: e, anchor: p-t1}}
+- {{id: P-E1, kind: formula, printed: a < b, right: c, evidence: d, here: "`e(x < 1)`, e", anchor: p-t1}}
 """
 
 
@@ -28,8 +28,9 @@ def shown(book, notebook: str) -> BeautifulSoup:
 def test_an_entry_leads_to_the_cell_that_shows_it(book):
     book.notebook("small")
     soup = shown(book, "small")
-    assert [td.text for td in soup.select("td")] == ["a < b", "c", "d See the cell.", "e"]
+    assert [td.text for td in soup.select("td")] == ["a < b", "c", "d See the cell.", "e(x < 1), e"]
     assert soup.select_one("a")["href"] == "../notebooks/small.html#p-t1"
+    assert [code.text for code in soup.select("code")] == ["e(x < 1)"]
     assert soup.select_one("th#p-e1").text == "P-E1a formula"
 
 

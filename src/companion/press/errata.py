@@ -1,5 +1,6 @@
 """The errata page: what each paper prints, what is right, how one knows, and what the companion does."""
 
+import re
 from html import escape
 from typing import Literal
 
@@ -25,7 +26,10 @@ class _Strict(BaseModel):
 
 
 class Erratum(_Strict):
-    """One erratum. anchor: the label of the executed cell that shows it, in its `notebook` or its paper's."""
+    """One erratum, code in it between backticks.
+
+    anchor: the label of the executed cell that shows it, in its `notebook` or its paper's.
+    """
 
     id: str
     kind: Literal["mathematics", "formula", "protocol", "code", "slip", "ambiguity"]
@@ -71,9 +75,13 @@ def _table(of: Errata) -> str:
 
 
 def _row(item: Erratum, notebook: str) -> list[str]:
-    evidence = escape(item.evidence, quote=False)
+    printed, right, evidence, here = map(_html, (item.printed, item.right, item.evidence, item.here))
     if item.anchor and notebook:
         evidence += f' <a href="../notebooks/{notebook}.html#{item.anchor}">See the cell.</a>'
     first = f'<th scope="row" id="{item.id.lower()}">{item.id}<br><small>{KINDS[item.kind]}</small></th>'
-    printed, right, here = (escape(t, quote=False) for t in (item.printed, item.right, item.here))
     return [first, printed, right, evidence, here]
+
+
+def _html(text: str) -> str:
+    """Escaped; what stands between backticks is code."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text, quote=False))
