@@ -1,5 +1,6 @@
 """The scorecard page: all claims of all papers by where they were decided, as HTML that needs no kernel."""
 
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -50,6 +51,11 @@ def page(profile: str, link: str = "../{notebook}.html#{anchor}") -> str:
         f"<thead><tr>{head}</tr></thead>"
         f"<tbody>{body}</tbody></table></div><script>{_SCRIPT}</script></div>"
     )
+
+
+def anchor(claim: str) -> str:
+    """The name of a claim's place on the page."""
+    return re.sub(r"\W+", "-", claim.lower())
 
 
 def _source(name: str, profile: str) -> str:
@@ -145,7 +151,8 @@ def _row(s: Standing, link: str, profile: str) -> str:
         f"{_cell(of, s.sources[name].file, place.removesuffix('#'))}</td>"
         for name, of in s.verdicts.items()
     )
-    return f'<tr data-paper="{escape(s.ledger.paper)}" data-words="{words}">{first}{cells}</tr>'
+    row = f'<tr id="{anchor(s.claim.id)}" data-paper="{escape(s.ledger.paper)}" data-words="{words}">'
+    return f"{row}{first}{cells}</tr>"
 
 
 def _cell(of: Mapping[str, Verdict], file: str, place: str) -> str:
