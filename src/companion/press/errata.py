@@ -18,6 +18,7 @@ KINDS = {
     "code": "text and code differ",
     "slip": "a slip",
     "ambiguity": "left open",
+    "remark": "a remark",
 }
 
 
@@ -32,7 +33,7 @@ class Erratum(_Strict):
     """
 
     id: str
-    kind: Literal["mathematics", "formula", "protocol", "code", "slip", "ambiguity"]
+    kind: Literal["mathematics", "formula", "protocol", "code", "slip", "ambiguity", "remark"]
     printed: str
     right: str
     evidence: str
