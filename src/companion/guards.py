@@ -9,6 +9,10 @@ from torch import Tensor, nn
 RANGE_TOLERANCE = 1e-6  # round-off of a resize or a projection, not a normalised image
 
 
+class NoGradient(ValueError):
+    """The model's output has no gradient in its input, or one that is not a number."""
+
+
 @contextmanager
 def frozen(model: nn.Module, mode: str = "eval") -> Iterator[None]:
     """Put every submodule into `mode`, stop gradients into the parameters, and restore both afterwards.
@@ -31,6 +35,43 @@ def frozen(model: nn.Module, mode: str = "eval") -> Iterator[None]:
             module.training = training
         for parameter, flag in needs_grad:
             parameter.requires_grad_(flag)
+
+
+def gradient(
+    outputs: Tensor, point: Tensor, direction: Tensor | None = None, *, finite: bool = True
+) -> Tensor:
+    """The gradient in `point` of the sum of outputs, or of <direction, outputs>: what an attack follows.
+
+    finite: whether to ask for numbers, for which a GPU has to wait.
+    Raises NoGradient where no graph leads from outputs to point, and where a gradient is NaN or infinite.
+    """
+    found = None
+    if outputs.requires_grad:
+        of = outputs.sum() if direction is None else outputs
+        found = torch.autograd.grad(of, point, direction, allow_unused=True)[0]
+    if found is None:
+        raise NoGradient("the model's output has no gradient in x; attacks.square needs none")
+    if finite:
+        check_numbers(without_numbers(found), len(found))
+    return found
+
+
+def without_numbers(gradient: Tensor) -> Tensor:
+    """Of how many samples the gradient holds a NaN or an infinity, as a tensor."""
+    return (~gradient.flatten(1).isfinite().all(1)).sum()
+
+
+def check_numbers(lost: Tensor, total: int) -> None:
+    """Raise NoGradient if any gradient was lost.
+
+    A NaN does not stop an attack but makes it stand still: its sign is 0, and it is never larger than the
+    best value so far. The net would pass for robust.
+    """
+    if lost:
+        raise NoGradient(
+            f"the gradient in x of {int(lost)} of {total} samples is NaN or infinite, so an attack stands "
+            "still: look for a square root or a norm at 0, or a division by 0, and add a small constant there"
+        )
 
 
 def check_images(x: Tensor, y: Tensor | None = None, model: nn.Module | None = None) -> None:

@@ -34,7 +34,7 @@ def logits(model: nn.Module, x: Tensor) -> Tensor:
     The gradient with respect to an image of 1 or 3 channels is a convolution with 1 or 3 outputs, and CPU
     libraries fill their vectors with outputs: on 28x28 images it took a fifth of a pass of IR's CNN. Here a
     square of neighbouring pixels is the outputs of one strided convolution: the same sums, 3 to 4 times as
-    fast. What it returns is laid out channels-last, and so is what follows in the net.
+    fast. What it returns lies in memory as torch's own would: channels-last where the weights do.
     Values are those of torch up to rounding. Everything else is left to torch: trainable weights, other
     convolutions, small batches, other devices. No second derivative (asking for one raises an error).
     """
@@ -77,8 +77,9 @@ class _FirstConvolution(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]) -> Tensor:
         ctx.save_for_backward(weight)
         ctx.padding, ctx.image, ctx.dtype = padding, x.shape[2:], x.dtype
-        # .to, not .contiguous: with one channel both layouts are contiguous, and only strides tell them apart
-        return F.conv2d(x.to(memory_format=torch.channels_last), weight, bias, padding=padding)
+        if weight.stride(1) == 1 < weight[0, 0].numel():  # channels-last; of one channel only strides tell
+            x = x.to(memory_format=torch.channels_last)
+        return F.conv2d(x, weight, bias, padding=padding)
 
     @staticmethod
     @once_differentiable

@@ -127,7 +127,18 @@ def train(
                 saved_at = time.monotonic()
         if best:
             model.load_state_dict(best)
-    return model.eval(), history
+        _check_last_update(recipe, model.eval(), x[: recipe.batch_size])
+    return model, history
+
+
+@torch.no_grad()
+def _check_last_update(recipe: Recipe, model: nn.Module, x: Tensor) -> None:
+    """Losses are computed before an update, so none has seen the last one."""
+    if not model(x).isfinite().all():
+        raise Diverged(
+            f"{recipe.describe()} ends with logits that are NaN or infinite: lower the learning rate or the "
+            "penalty weights"
+        )
 
 
 def time_step(recipe: Recipe, images: data.Images) -> float:

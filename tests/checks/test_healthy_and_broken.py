@@ -62,6 +62,7 @@ def inner_optimiser(model):
 BROKEN = {
     "scaled logits": (broken.Scaled, {"R8", "R9", "R20"}),
     "quantised input": (broken.Quantised, {"R8", "R11", "R20"}),
+    "root of zero": (broken.RootOfZero, {"R8"}),
     "k winners": (broken.k_winners, {"R20"}),
     "probabilities": (broken.Probabilities, {"R7"}),
     "random forward": (broken.Noisy, {"R5", "R6", "R21"}),
@@ -73,6 +74,82 @@ MADE_FOR_THE_SLOW = {
     "k winners": {"R18"},  # R16 too, mostly: so few queries decide by rounding
     "random forward": {"R15", "R24"},
 }
+
+
+class Graphless(nn.Module):
+    """A net whose output depends on its input through no graph."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model.eval()
+        self.eval()
+
+    def forward(self, x):
+        with torch.no_grad():
+            return self.model(x)
+
+
+@pytest.mark.parametrize(
+    ("breaks", "words"), [(broken.RootOfZero, "NaN or infinite"), (Graphless, "no gradient")]
+)
+def test_without_a_gradient_the_gate_fails_and_the_rows_of_the_attack_say_why_they_did_not_run(
+    nets, points, breaks, words
+):
+    report = checks.fast(breaks(nets["standard"]), *points, norm="linf", eps=0.1, steps=4, limit=50)
+    assert report["R8"].status == "failed" and words in report["R8"].sentence
+    assert report["R9"].status == report["R25"].status == "not run"
+    assert "The attack stopped" in report["R9"].sentence
+
+
+def test_an_attack_that_leaves_the_box_fails_r3_and_nothing_else_is_said(nets, points):
+    def outside(model, x, y, *, norm, eps, steps, loss, generator):
+        return x + eps
+
+    def nothing(model, x, y, *, norm, eps, steps, loss, generator):
+        return x * torch.nan
+
+    for attack in (outside, nothing):
+        report = checks.fast(nets["standard"], *points, norm="linf", eps=0.1, attack=attack)
+        assert report.ids("failed") == ("R3",)
+        assert "R3" in report["R25"].sentence and report["R25"].status == "not run"
+
+
+def test_too_few_classes_for_the_loss_fail_r26(points):
+    x, y = points
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 2)).eval()
+    report = checks.fast(net, x, y % 2, norm="linf", eps=0.1, losses=("dlr",))
+    assert "R26" in report.ids("failed") and report["R9"].status == "not run"
+    assert "too few classes" in report["R9"].sentence
+
+
+class Viewing(nn.Module):
+    """A net that flattens with .view, which knows no empty batch and no channels-last layout."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.convolution, self.linear = nn.Conv2d(1, 4, 3, padding=1), nn.Linear(64, 10)
+        self.eval()
+
+    def forward(self, x):
+        h = torch.max_pool2d(self.convolution(x).relu(), 2)
+        return self.linear(h.view(h.size(0), -1))
+
+
+@pytest.mark.parametrize("protocol", ["strong", "reference"])
+def test_a_net_that_knows_no_empty_batch_may_fall_at_once(points, protocol):
+    """No attack is called on nothing."""
+    x, net = points[0], Viewing()
+    y = net(x).argmax(1)
+    run = {"norm": "linf", "steps": 5, "protocol": protocol}
+    run |= {"queries": 10} if protocol == "reference" else {}
+    assert attacks.evaluate(net, x, y, eps=1.0, **run).worst == 0
+    assert attacks.evaluate(net, x, (y + 1) % 10, eps=0.1, **run).worst == 0
+    assert attacks.curve(net, x, y, eps=[0.5, 1.0], **run)[1.0].worst == 0
+    settings = {"norm": "linf", "eps": 1.0, "steps": 3, "limit": 50}
+    assert checks.fast(net, x, y, **settings).ids("failed") == ()
+    checks.slow(net, x, y, **settings, twin=net, restarts=1, draws=2, queries=5)
 
 
 def caught(report):

@@ -571,3 +571,35 @@ def test_broken_nets_take_over_the_mode_of_the_net_they_wrap(linear):
         linear.train(mode)
         for wrapper in (broken.Scaled, broken.Quantised, broken.Probabilities, broken.Noisy):
             assert wrapper(linear).training is mode
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda: None,
+        lambda: setattr(torch.backends, "fp32_precision", "tf32"),
+        lambda: torch.set_float32_matmul_precision("high"),
+    ],
+)
+def test_full_precision_is_taken_and_given_back_whichever_way_tf32_was_asked_for(use):
+    places = torch.backends.cuda.matmul, torch.backends.cudnn.conv
+    whole, each = torch.backends.fp32_precision, [place.fp32_precision for place in places]
+    try:
+        use()
+        before = [place.fp32_precision for place in places]
+        with attack._full_precision("cpu"):
+            assert [place.fp32_precision for place in places] == ["ieee", "ieee"]
+        assert [place.fp32_precision for place in places] == before
+    finally:
+        torch.backends.fp32_precision = whole
+        for place, precision in zip(places, each, strict=True):
+            place.fp32_precision = precision
+
+
+def test_one_image_says_nothing_about_an_affine_net():
+    class Cubic(nn.Module):
+        def forward(self, x):
+            t = x.flatten(1)
+            return torch.cat([0 * t, 40 * t**3 - 1], 1)
+
+    assert not stronger._affine(Cubic(), torch.full((1, 1, 1, 1), 0.1))

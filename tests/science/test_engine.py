@@ -1,11 +1,13 @@
 """Faster attacks are the plain attack: what they record, what they skip, what they round."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from companion import attacks, models, quick, saliency
+from companion import attacks, guards, models, quick, saliency, transforms
 from companion.attacks.precision import predict, still_correct
 from companion.recipes import Recipe, Target, part
 from companion.training import _step
@@ -234,3 +236,84 @@ def test_an_attack_of_all_samples_waits_only_to_check_its_input(net, batch):
             attacks.pgd(net, *batch, **SETTINGS | {"steps": steps})
         counts.append(waits.count)
     assert counts[0] == counts[1] > 0
+
+
+class NotANumber(nn.Module):
+    """The net's decisions, and a gradient without end for images brighter than 0.5 at the first pixel."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+        self.eval()
+
+    def forward(self, x):
+        first = x.flatten(1)[:, :1]
+        return self.net(x) + torch.where(first > 0.5, first - first, 1.0).sqrt()
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        partial(attacks.pgd, norm="linf", eps=0.1, steps=2),
+        partial(attacks.pgd, norm="l2", eps=0.1, steps=2, stop_early=True),
+        partial(attacks.fgsm, norm="linf", eps=0.1),
+        partial(attacks.apgd, norm="l2", eps=0.1, steps=2),
+        partial(attacks.evaluate, norm="linf", eps=0.1, steps=2),
+        partial(attacks.ddn, steps=3),
+        partial(attacks.carlini_wagner, steps=3),
+    ],
+)
+def test_a_gradient_that_is_no_number_is_an_error_and_no_robustness(net, batch, attack):
+    x, _ = batch
+    x = x.clone()
+    x[:, 0, 0, 0] = torch.linspace(0, 1, len(x))
+    y = net(x).argmax(1)
+    with pytest.raises(guards.NoGradient, match="NaN or infinite.*square root"):
+        attack(NotANumber(net), x, y)
+
+
+def test_a_training_is_told_by_its_loss_that_gradients_are_no_numbers(net, batch):
+    x, y = batch
+    x_adv = transforms.adversarial(NotANumber(net), x, y, norm="linf", eps=0.1, steps=2)
+    assert x_adv.shape == x.shape
+
+
+def test_a_given_start_is_pulled_into_the_ball(net, batch):
+    x, y = batch
+    far = (x + 0.5).clamp(0, 1)
+    for norm, eps in (("linf", 0.05), ("l2", 0.2)):
+        for early in (False, True):
+            found = attacks.pgd(net, x, y, norm=norm, eps=eps, start=far, steps=1, stop_early=early)
+            size = (found - x).flatten(1).norm(torch.inf if norm == "linf" else 2, dim=1)
+            assert size.max() <= eps * (1 + 1e-4)
+
+
+@pytest.mark.parametrize("attack", [attacks.pgd, attacks.apgd])
+@pytest.mark.parametrize(
+    ("start", "words"), [(lambda x: x[:1], "one start for each"), (lambda x: x * torch.nan, "NaN")]
+)
+def test_a_start_that_is_none_is_refused(net, batch, attack, start, words):
+    x, y = batch
+    with pytest.raises(ValueError, match=words):
+        attack(net, x, y, norm="linf", eps=0.1, start=start(x))
+
+
+def test_impossible_labels_are_refused_and_nan_is_never_right(net, batch):
+    x, _ = batch
+    with pytest.raises(ValueError, match="labels run from 99"):
+        attacks.correct(net, x, torch.full((len(x),), 99))
+
+    class Nothing(nn.Module):
+        def forward(self, x):
+            return net(x) * torch.nan
+
+    assert not attacks.correct(Nothing(), x, torch.zeros(len(x), dtype=torch.long)).any()
+
+
+def test_brs_margin_ignores_negative_rivals():
+    """Masked with 0 the label competes, and where all others are negative it is the only rival."""
+    logits = torch.tensor([[2.0, 1.0, -3.0], [2.0, -1.0, -3.0]], requires_grad=True)
+    y = torch.tensor([0, 0])
+    assert attacks.OBJECTIVES["br_margin"](logits, y).tolist() == [-1.0, -2.0]
+    gradient = torch.autograd.grad(attacks.OBJECTIVES["br_margin"](logits, y).sum(), logits)[0]
+    assert gradient.tolist() == [[-1.0, 1.0, 0.0], [-1.0, 0.0, 0.0]]

@@ -296,3 +296,16 @@ def test_settings_are_checked(attack, settings):
     name, value = next(iter(settings.items()))
     with pytest.raises(ValueError, match=f"{name}={value}"):
         attack(nn.Linear(6, 2), torch.rand(2, 6), torch.tensor([0, 1]), **settings)
+
+
+@pytest.mark.parametrize("attack", [attacks.ddn, attacks.carlini_wagner])
+def test_a_constant_on_all_logits_lengthens_no_distance(attack):
+    """It changes no decision; only in float32 does round-off of large logits ask for a little more."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 5)).double().eval()
+    x = 0.3 + 0.4 * torch.rand(30, 1, 4, 4, dtype=torch.float64)
+    y = net(x).argmax(1)
+    plain = attack(net, x, y, steps=100).distance
+    with torch.no_grad():
+        net[1].bias += 1000
+    torch.testing.assert_close(attack(net, x, y, steps=100).distance, plain, rtol=1e-3, atol=1e-6)

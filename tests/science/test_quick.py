@@ -138,3 +138,35 @@ def test_attacks_and_maps_use_it_and_leave_it(monkeypatch):
     assert calls[3:] == [3, 2]
     net(x.requires_grad_()).sum().backward()
     assert len(calls) == 5 and net[0].weight.grad is not None
+
+
+class Viewing(nn.Module):
+    """Flattens with .view, which needs the layout that torch's own convolution returns."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution, self.linear = nn.Conv2d(1, 4, 5, padding=2), nn.Linear(64, 10)
+
+    def forward(self, x):
+        h = torch.max_pool2d(self.convolution(x).relu(), 2)
+        return self.linear(h.view(h.size(0), -1))
+
+
+def test_a_net_that_flattens_with_view_is_attacked_and_mapped():
+    torch.manual_seed(0)
+    net, x = Viewing().eval(), torch.rand(20, 1, 8, 8)
+    y = net(x).argmax(1)
+    attacks.pgd(net, x, y, norm="linf", eps=0.1, steps=2)
+    saliency.input_gradient(net, x, y)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_what_it_returns_lies_in_memory_as_torchs_own(channels, kernel, layout):
+    layer = nn.Conv2d(channels, 6, kernel, padding=kernel // 2).requires_grad_(False)
+    layer.to(memory_format=layout)
+    x = torch.rand(2, channels, 8, 8, requires_grad=True)
+    own = layer(x)
+    with _FirstConvolutions():
+        assert layer(x).stride() == own.stride()

@@ -643,7 +643,7 @@ X, Y = images(3, 1, 8, 8), torch.tensor([0, 1, 2])
     [
         (
             lambda n: attacks.apgd(n, X, Y, norm="l2", eps=0.1, loss="hinge"),
-            "'hinge'.*cross_entropy, margin, dlr",
+            "'hinge'.*cross_entropy, margin, br_margin, dlr",
         ),
         (
             lambda n: attacks.apgd(n, X, Y, norm="l2", eps=0.1, target=Y + 1),

@@ -110,7 +110,9 @@ class TestTraining:
         weight = {"double_backprop": "lambda_g", "jacobian": "lambda_j"}[loss]
         recipe = dataclasses.replace(PLAIN, model=part("watched"), loss=part(loss, **{weight: 0.1}), epochs=1)
         net, _ = training.train(recipe, store.images(PLAIN.data, "cpu"))
-        assert len(seen) == 3 and all(x.requires_grad and x.grad is None for x in seen)
+        steps, after = seen[:-1], seen[-1]
+        assert len(steps) == 3 and all(x.requires_grad and x.grad is None for x in steps)
+        assert not after.requires_grad  # the look at the last update
         assert all(p.grad is not None for p in net.parameters())
 
     @pytest.mark.parametrize(
@@ -170,6 +172,12 @@ class TestTraining:
         wild = dataclasses.replace(PLAIN, optimiser=part("SGD", lr=1e9))
         with pytest.raises(training.Diverged, match="lower the learning rate"):
             training.train(wild, data.load("digits", n_train=150))
+
+    def test_a_divergence_in_the_last_update_is_seen(self):
+        """The loss before it was finite."""
+        once = dataclasses.replace(PLAIN, epochs=1, batch_size=150, optimiser=part("SGD", lr=1e30))
+        with pytest.raises(training.Diverged, match="ends with logits"):
+            training.train(once, data.load("digits", n_train=150))
 
     @pytest.mark.parametrize(
         ("schedule", "expected"),

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from companion import guards
-from companion.attacks.norms import project, random_start, steepest
+from companion.attacks.norms import given_start, project, random_start, steepest
 from companion.attacks.objectives import OBJECTIVES, TARGETED
 
 MOMENTUM = 0.75  # alpha
@@ -45,8 +45,9 @@ def apgd(
 
     Returns, shaped like x, in [0, 1] and within eps of x, the iterate of the greatest loss; with stop_early
     the first misclassified iterate of each sample that has one. eps = 0 returns x itself, bit for bit.
-    Raises ValueError on a wrong range, dtype, shape, label, device, norm or setting, and where dlr has too
-    few classes.
+    Raises ValueError on a wrong range, dtype, shape, label, device, norm or setting, where dlr has too few
+    classes, and, its kind guards.NoGradient, where the model has no gradient in x or one that is NaN or
+    infinite.
 
     Deviation: the start is uniform in the ball; the authors' code starts on its boundary.
     """
@@ -62,7 +63,10 @@ def apgd(
     x = x.detach()
     if eps == 0 or len(x) == 0:
         return x.clone()
-    delta = start - x if isinstance(start, Tensor) else random_start(x, norm, eps, start, generator)
+    if isinstance(start, Tensor):
+        delta = given_start(start, x) - x
+    else:
+        delta = random_start(x, norm, eps, start, generator)
     adversarial = (x + project(delta, norm, eps)).clamp(0, 1)
     s = _begin(x, classes, adversarial, eps)
     lengths = _intervals(steps)
@@ -74,7 +78,7 @@ def apgd(
             if step == 0:
                 guards.check_labels(classes, logits)
             values = objectives[loss](logits, *s.classes.unbind(1))
-            s.gradient = _gradient(values, point)
+            s.gradient = guards.gradient(values, point)
             s.previous, s.value = s.value, values.detach()
             if stop_early:
                 standing = logits.argmax(1) == s.classes[:, 0]
@@ -89,15 +93,6 @@ def apgd(
             _move(s, norm, eps, momentum=MOMENTUM if step else 1.0)
         adversarial[s.index] = s.best
     return adversarial
-
-
-def _gradient(values: Tensor, point: Tensor) -> Tensor:
-    gradient = None
-    if values.requires_grad:
-        gradient = torch.autograd.grad(values.sum(), point, allow_unused=True)[0]
-    if gradient is None:
-        raise ValueError("the model's output has no gradient in x; attacks.square needs none")
-    return gradient
 
 
 def _begin(x: Tensor, classes: Tensor, image: Tensor, eps: float) -> SimpleNamespace:

@@ -96,7 +96,8 @@ def evaluate(
     standing = clean if standing is None else clean & standing
     names, rows = [], []
     for name, attack in members:
-        for part in standing.nonzero().squeeze(1).split(batch_size):
+        left = standing.nonzero().squeeze(1)
+        for part in left.split(batch_size) if len(left) else ():
             standing[part] = correct(model, attack(part), y[part], batch_size=batch_size)
         names.append(name)
         rows.append(standing.clone())
@@ -145,7 +146,14 @@ def _ir_paper(
 
 @torch.no_grad()
 def correct(model: nn.Module, x: Tensor, y: Tensor, *, batch_size: int = 1000) -> Tensor:
-    """Which samples the net classifies rightly, in eval mode: bool (B,). Errors as in `attacks.pgd`."""
+    """Which samples the net classifies rightly, in eval mode: bool (B,); none with a NaN among its logits.
+
+    Errors as in `attacks.pgd`.
+    """
     guards.check_images(x, y, model)
+    if not len(x):
+        return y.new_zeros(0, dtype=torch.bool)
     with guards.frozen(model):
-        return torch.cat([model(a).argmax(1) for a in x.split(batch_size)] or [y[:0]]) == y
+        logits = torch.cat([model(part) for part in x.split(batch_size)])
+    guards.check_labels(y, logits)
+    return (logits.argmax(1) == y) & ~logits.isnan().any(1)

@@ -58,5 +58,16 @@ def random_start(x: Tensor, norm: str, eps: float, start: str, generator: torch.
     return direction / per_sample_norm(direction) * eps * radius.view(-1, *[1] * (x.ndim - 1))
 
 
+def given_start(start: Tensor, x: Tensor) -> Tensor:
+    """Raise ValueError unless the start has an image for each of x."""
+    if start.shape != x.shape:
+        raise ValueError(
+            f"start has shape {tuple(start.shape)}, x {tuple(x.shape)}: one start for each image"
+        )
+    if not start.isfinite().all():
+        raise ValueError("start holds NaN or infinite pixels; expected images")
+    return start
+
+
 def _uniform(x: Tensor, generator: torch.Generator | None) -> Tensor:
     return torch.rand(x.shape, generator=generator, device=x.device, dtype=x.dtype)

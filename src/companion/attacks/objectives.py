@@ -21,6 +21,17 @@ def margin(logits: Tensor, y: Tensor) -> Tensor:
     return others.amax(1) - logits.gather(1, y[:, None]).squeeze(1)
 
 
+def br_margin(logits: Tensor, y: Tensor) -> Tensor:
+    """max over k of z_k (1 - [k = y]), minus z_y, per sample (B,): the CW objective of BR's released code.
+
+    Source: the official code (facts 2.3), without its relu(. + 500), which never switches off. The label is
+    masked with 0, so where all other logits are negative the attack only lowers z_y; kept to show what that
+    does, `margin` is right.
+    """
+    others = logits.scatter(1, y[:, None], 0.0)
+    return others.amax(1) - logits.gather(1, y[:, None]).squeeze(1)
+
+
 def dlr(logits: Tensor, y: Tensor) -> Tensor:
     """Difference of logits ratio: the margin divided by z_(1) - z_(3), per sample (B,).
 
@@ -61,7 +72,7 @@ def _positive(spread: Tensor) -> Tensor:
     return spread.where(spread > 0, torch.ones_like(spread))
 
 
-OBJECTIVES = {"cross_entropy": cross_entropy, "margin": margin, "dlr": dlr}
+OBJECTIVES = {"cross_entropy": cross_entropy, "margin": margin, "br_margin": br_margin, "dlr": dlr}
 
 #: Objectives of (logits, y, target): towards one class instead of whichever is nearest.
 TARGETED = {"margin": targeted_margin, "dlr": targeted_dlr}

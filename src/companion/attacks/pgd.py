@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from companion import guards
-from companion.attacks.norms import project, random_start, steepest
+from companion.attacks.norms import given_start, project, random_start, steepest
 from companion.attacks.objectives import OBJECTIVES
 from companion.attacks.precision import predict, still_correct
 
@@ -45,7 +45,8 @@ def pgd(
     x: (B, ...) in [0, 1]; y: (B,) int64. eps, step_size: pixel units. A step_size given is constant;
     without one the step falls linearly from 2 * eps to 0: it starts wide, as in Croce & Hein 2020, and ends
     fine. loss: "cross_entropy" or "margin" (a key of OBJECTIVES).
-    start: "ball" (uniform), "image" (advertorch's l2 start), "none", or a tensor shaped like x.
+    start: "ball" (uniform), "image" (advertorch's l2 start), "none", or a tensor shaped like x,
+    pulled into the ball.
     grad_floor, loss_divisor, project_last: the weaker conventions of IR's code; see IR_PAPER. A loss
     averaged over a batch of B is the per-sample loss with loss_divisor=B, however many samples are attacked
     at once; it matters only together with grad_floor. project_last clips to [0, 1] before the ball
@@ -60,7 +61,8 @@ def pgd(
     samples that had stopped before; the iterate a sample falls at is its last entry.
 
     Returns x_adv, shaped like x, in [0, 1] and within eps of x. eps = 0 returns x itself, bit for bit.
-    Raises ValueError on a wrong range, dtype, shape, label, device, norm or setting.
+    Raises ValueError on a wrong range, dtype, shape, label, device, norm or setting, and, its kind
+    guards.NoGradient, where the model has no gradient in x, or in mode "eval" one that is NaN or infinite.
     """
     guards.check_images(x, y, model)
     guards.check_norm(norm, eps)
@@ -72,10 +74,14 @@ def pgd(
     if eps == 0 or len(x) == 0:
         return x.clone()
     objective = OBJECTIVES[loss]
-    delta = start - x if isinstance(start, Tensor) else random_start(x, norm, eps, start, generator)
+    if isinstance(start, Tensor):
+        delta = project(given_start(start, x) - x, norm, eps)
+    else:
+        delta = random_start(x, norm, eps, start, generator)
     adversarial = (x + delta).clamp(0, 1)
     active = torch.arange(len(x), device=x.device)
     clean, labels, current = x, y, adversarial.clone()
+    lost = torch.zeros((), dtype=torch.int64, device=x.device)
 
     with guards.frozen(model, mode), torch.enable_grad():
         for step in range(steps):
@@ -91,7 +97,8 @@ def pgd(
                 standing = still_correct(model, current, labels, logits, search)
                 if not standing.any():
                     break
-            gradient = torch.autograd.grad(value.sum(), point)[0]
+            gradient = guards.gradient(value, point, finite=False)
+            lost = torch.maximum(lost, guards.without_numbers(gradient))  # not asked here: it would wait
             if stop_early and not standing.all():
                 adversarial[active[~standing]] = current[~standing]
                 active, gradient = active[standing], gradient[standing]
@@ -103,4 +110,6 @@ def pgd(
             else:
                 current = (clean + project(delta, norm, eps)).clamp(0, 1)
         adversarial[active] = current
+    if mode == "eval":  # a training that diverges is told by its loss
+        guards.check_numbers(lost, len(x))
     return adversarial.detach()

@@ -50,6 +50,8 @@ def worst_of(attack: Attack, losses: tuple[str, ...]) -> Attack:
     def run(model: nn.Module, x: Tensor, y: Tensor, **settings: object) -> Tensor:
         adversarial, standing = x.clone(), torch.arange(len(x), device=x.device)
         for loss in losses:
+            if not len(standing):
+                break
             adversarial[standing] = attack(model, x[standing], y[standing], **settings, loss=loss)
             standing = standing[correct(model, adversarial[standing], y[standing])]
         return adversarial
@@ -110,21 +112,24 @@ def identity_at_zero(model: nn.Module, x: Tensor, y: Tensor, attack: Attack, **s
 
 
 def zero_gradients(model: nn.Module, x: Tensor, y: Tensor, *, batch_size: int = 1000) -> Check:
-    """R8: at most 1 % of the points have a cross-entropy gradient shorter than 1e-12. Figure: their share.
+    """R8: at most 1 % of the points have a cross-entropy gradient shorter than 1e-12, and none a NaN. Figure:
+    the share of both.
 
-    Per point, not averaged over a batch. Flat cross-entropy is what confident nets and quantised inputs have
-    in common; an attack that follows it stands still.
+    Flagged for short ones, failed for a NaN. Per point, not averaged over a batch. Flat cross-entropy is what
+    confident nets and quantised inputs have in common; an attack that follows it stands still.
     """
-    gradient = input_gradient(model, x, y, of="cross_entropy", chunk=batch_size)
+    try:
+        gradient = input_gradient(model, x, y, of="cross_entropy", chunk=batch_size)
+    except guards.NoGradient as error:
+        return replace(judge("R8", False, 1.0, f"{str(error).capitalize()}."), status="failed")
     size = gradient.double().flatten(1).norm(dim=1)
-    share = (size < 1e-12).float().mean().item()
-    return judge(
-        "R8",
-        share <= 0.01,
-        share,
-        f"{percent(share)} of the points have a cross-entropy gradient shorter than 1e-12; the median length "
-        f"is {float(size.median()):.2g}.",
-    )
+    share = (~(size >= 1e-12)).float().mean().item()
+    useless = size.isfinite().logical_not().float().mean().item()
+    sentence = f"{percent(share)} of the points have a cross-entropy gradient shorter than 1e-12"
+    if useless:
+        sentence += f" or none: it is NaN or infinite for {percent(useless)}."
+        return replace(judge("R8", False, share, sentence), status="failed")
+    return judge("R8", share <= 0.01, share, f"{sentence}; the median length is {float(size.median()):.2g}.")
 
 
 def loss_agreement(withstood: Mapping[str, Tensor], reported: tuple[str, ...]) -> Check:
@@ -281,13 +286,16 @@ def second_prediction(
 
 @contextmanager
 def _full_precision(device: str) -> Iterator[None]:
-    matmul, convolutions = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    places = torch.backends.cuda.matmul, torch.backends.cudnn.conv
+    before = [place.fp32_precision for place in places]
     try:
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+        for place in places:
+            place.fp32_precision = "ieee"
         with torch.autocast(device, enabled=False):
             yield
     finally:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = matmul, convolutions
+        for place, precision in zip(places, before, strict=True):
+            place.fp32_precision = precision
 
 
 def undefended_twin(twin: nn.Module, x: Tensor, y: Tensor, attack: Attack, **settings: object) -> Check:
@@ -317,7 +325,7 @@ def linearised_distance(model: nn.Module, x: Tensor, y: Tensor, *, norm: str) ->
     with guards.frozen(model), torch.enable_grad():
         point = x.detach().requires_grad_()
         value = margin(model(point), y)
-        gradient = torch.autograd.grad(value.sum(), point)[0].flatten(1)
+        gradient = guards.gradient(value, point).flatten(1)
     return -value.detach() / gradient.norm(1 if norm == "linf" else 2, dim=1)
 
 

@@ -25,6 +25,22 @@ class Scaled(nn.Module):
         return self.factor * self.model(x)
 
 
+class RootOfZero(nn.Module):
+    """logits + sqrt(0): the same numbers, but the derivative of the root at 0, times 0, is NaN.
+
+    So does the standard deviation of a blank patch. An attack that takes signs stands still.
+    """
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+        self.train(model.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pixels = x.flatten(1)
+        return self.model(x) + (pixels - pixels).sum(1, keepdim=True).sqrt()
+
+
 class Quantised(nn.Module):
     """Pixels rounded to `levels` grey levels: the gradient is zero everywhere."""
 

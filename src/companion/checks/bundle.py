@@ -19,6 +19,8 @@ _ON_POINTS = ("R1", "R3", "R4", "R9", "R10", "R11", "R12", "R19", "R20", "R21", 
 _SLOW = ("R13", "R14", "R15", "R16", "R17", "R18", "R24")
 _IN_FAST, _IN_SLOW = "Runs in checks.fast.", "Runs on request, in checks.slow."
 _WRONG_INPUTS = "The inputs are not what an attack expects (R2)."
+_TOO_FEW_CLASSES = "The net has too few classes for the losses of the attack (R26)."
+_OUTSIDE = "What the attack returns are no images in the ball (R3)."
 _NOTHING_RIGHT = "The net classifies none of the points rightly, so there is nothing to attack."
 
 
@@ -58,7 +60,8 @@ def fast(
     the same net gets the same report.
 
     Attacks are shared: one run with each loss serves R1, R3, R9, R12, R19, R20, R21 and R25. Rows that cannot
-    be judged are "not run" and say why; wrong inputs fail R2 and leave the rest not run.
+    be judged are "not run" and say why; wrong inputs fail R2 and leave the rest not run. So do images outside
+    the ball (R3), a gradient that is no number (R8) and too few classes (R26) with the rows about the attack.
     Raises ValueError on a wrong norm, eps or loss.
     """
     guards.check_norm(norm, eps)
@@ -83,20 +86,37 @@ def fast(
     right = logits.argmax(1) == y
     some = right & (right.cumsum(0) <= grid_points)
 
+    stopped: list[str] = []
+
     def use() -> None:
         checks, robust = _at_the_radius(model, x, y, right, attack, losses, settings, traced, batch_size)
         found.extend(checks)
+        if robust is None:
+            stopped.append(_OUTSIDE)
+            return
         found.extend(_at_other_radii(model, x[some], y[some], logits, robust[some], combined, settings))
         if twin is not None:
             few = slice(grid_points)
             found.append(rows.undefended_twin(twin, x[few], y[few], combined, **settings))
 
+    def told() -> None:
+        try:
+            use()
+        except guards.NoGradient as error:
+            stopped.append(f"The attack stopped: {error}.")
+
     if not right.any():
         found += [not_run(id, _NOTHING_RIGHT) for id in _ON_POINTS]
         return complete(norm, eps, len(x), found, _IN_SLOW)
-    found.append(setup.eval_mode(model, use))
+    if any(check.id == "R26" and check.status == "failed" for check in found):
+        found += [not_run(id, _TOO_FEW_CLASSES) for id in _ON_POINTS]
+        return complete(norm, eps, len(x), found, _IN_SLOW)
+    found.append(setup.eval_mode(model, told))
     if twin is None:
         found.append(not_run("R22", "No undefended twin was given."))
+    if stopped:
+        known = {check.id for check in found}
+        found += [not_run(id, stopped[0]) for id in _ON_POINTS if id not in known]
     if verdicts is not None:
         found = [check for check in found if check.id != "R19"]
         found.append(rows.worst_case(verdicts.withstood, reported))
@@ -113,8 +133,9 @@ def _at_the_radius(
     settings: dict,
     traced: bool,
     batch_size: int,
-) -> tuple[list[Check], Tensor]:
-    """The rows about the attack at the reported radius, on the points the net gets right; its verdicts."""
+) -> tuple[list[Check], Tensor | None]:
+    """The rows about the attack at the reported radius, on the points the net gets right, and its verdicts;
+    R3 alone where that fails."""
     images, labels = x[right], y[right]
     norm, eps = settings["norm"], settings["eps"]
     adversarial, withstood, traces = {}, {}, {}
@@ -122,6 +143,9 @@ def _at_the_radius(
         traces[loss] = [] if traced else None
         keep = {"trace": traces[loss]} if traced else {}
         adversarial[loss] = attack(model, images, labels, **settings, **keep, loss=loss)
+        inside = rows.inside_ball(images, adversarial[loss], norm=norm, eps=eps)
+        if inside.status == "failed":
+            return [inside], None
         withstood[loss] = right.clone()
         withstood[loss][right] = attacks.correct(model, adversarial[loss], labels, batch_size=batch_size)
     one_step = attacks.fgsm(model, images, labels, norm=norm, eps=eps, loss=losses[0])

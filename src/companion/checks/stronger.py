@@ -71,8 +71,9 @@ def converged_in_restarts(
     standing, curve = points.clone(), []
     for _ in range(2 * restarts):
         index = standing.nonzero().squeeze(1)
-        adversarial = attack(model, x[index], y[index], norm=norm, eps=eps, steps=steps, generator=generator)
-        standing[index] = correct(model, adversarial, y[index])
+        if len(index):
+            settings = {"norm": norm, "eps": eps, "steps": steps, "generator": generator}
+            standing[index] = correct(model, attack(model, x[index], y[index], **settings), y[index])
         curve.append(int(standing.sum()))
     lost = curve[restarts - 1] - curve[-1]
     shown = ", ".join(f"{percent(curve[k - 1] / len(y))} after {k}" for k in (1, restarts, 2 * restarts))
@@ -160,6 +161,8 @@ def targeted(
     Its loss is DLR, or the margin with fewer than 4 classes. Figure: the share felled.
     """
     x, y = x[points], y[points]
+    if not len(x):
+        return _missed("R18", "attacks towards wrong classes", points[points], allowed=0.01)
     logits = forward(model, x)
     wrong = logits.scatter(1, y[:, None], -torch.inf).argsort(1, descending=True)[:, :-1][:, :targets]
     loss = "dlr" if logits.shape[1] >= 4 else "margin"
@@ -227,6 +230,8 @@ def minimal_distance(
 
 def _affine(model: nn.Module, x: Tensor) -> bool:
     """Whether the net maps midpoints to midpoints, on pairs of these images."""
+    if len(x) < 2:
+        return False
     a, b = x, x.roll(1, 0)
     middle, ends = forward(model, (a + b) / 2), (forward(model, a) + forward(model, b)) / 2
     return torch.allclose(middle, ends, rtol=1e-4, atol=1e-4 * float(ends.abs().max()))

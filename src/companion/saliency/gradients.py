@@ -61,7 +61,7 @@ def _gradient(
             point = x[part].detach().requires_grad_()
             logits = quick.logits(model, point)
             guards.check_labels(y[part], logits)
-            maps[part] = torch.autograd.grad(OUTPUTS[of](logits, y[part]).sum(), point)[0]
+            maps[part] = guards.gradient(OUTPUTS[of](logits, y[part]), point, finite=False)
     return maps
 
 
