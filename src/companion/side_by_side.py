@@ -16,12 +16,18 @@ Task = TypeVar("Task", bound=Hashable)
 class _Board(Generic[Task]):
     """What waits, what runs and what failed, for several threads. No code of a caller runs under its lock."""
 
-    def __init__(self, tasks: Sequence[Task], needs: Callable[[Task], Collection[Task]]) -> None:
-        self.total = len(tasks)
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        needs: Callable[[Task], Collection[Task]],
+        weight: Callable[[Task], int] = lambda _: 1,
+    ) -> None:
         self.waiting = list(tasks)
         self.running: list[Task] = []
         self.failures: list[BaseException] = []
+        self.done = 0
         self.stopped = False
+        self._weight = weight
         self._needs = {task: set(needs(task)) for task in tasks}
         self._absent = set(tasks)
         self._changed = Condition()
@@ -52,6 +58,7 @@ class _Board(Generic[Task]):
         with self._changed:
             self.running.remove(task)
             if failure is None:
+                self.done += self._weight(task)
                 self._absent.discard(task)
             else:
                 self.failures.append(failure)
@@ -69,10 +76,9 @@ class _Board(Generic[Task]):
             self._changed.notify_all()
 
     def counts(self) -> tuple[int, int]:
-        """Tasks done and tasks running."""
+        """The weight of the tasks done, and of those running."""
         with self._changed:
-            running = len(self.running)
-            return self.total - len(self.waiting) - running - len(self.failures), running
+            return self.done, sum(map(self._weight, self.running))
 
     def _state(self) -> tuple[int, int]:
         return len(self.waiting), len(self.running)
@@ -86,18 +92,20 @@ def run(
     there: Callable[[Task], Any],
     jobs: int,
     begin: Callable[[], None] | None = None,
+    weight: Callable[[Task], int] = lambda _: 1,
     report: Callable[[int, int, str], None] | None = None,
 ) -> None:
     """Do every task once, each after those of the others that it needs.
 
     here(task, say): does a task in this process. there(task): does one in one of jobs - 1 other processes,
     which are spawned: they import the function and are sent the task. begin: called first in each.
-    report: called in this thread as report(tasks done, tasks running, what `here` says or "").
+    report: called in this thread as report(done, running, what `here` says or ""), the weight of the tasks
+    done and of those running, by default their number.
     A task that fails leaves out those that need it and no others; after the rest the first failure is raised.
     A process that dies fails the task it held. Where none starts, a warning says so. An interruption, or an
     exception from `report`, ends the other processes and all of it at once.
     """
-    board = _Board(tasks, needs)
+    board = _Board(tasks, needs, weight)
     told: list[BaseException] = []  # what `report` raised: no task's failure
 
     def say(text: str = "") -> None:

@@ -12,7 +12,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -23,10 +23,10 @@ from filelock import FileLock
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from companion import attacks, data, losses, models, saliency, side_by_side, transforms
+from companion import attacks, data, losses, models, saliency, side_by_side, together, transforms
 from companion.fingerprint import PACKAGE, code_hash, code_of, fingerprint
 from companion.recipes import Part, Recipe, Target, digest, needed
-from companion.training import build_model, call, channels_last, time_step, train
+from companion.training import Diverged, build_model, call, channels_last, time_step, train
 
 Report = Callable[[str], None]
 
@@ -62,13 +62,14 @@ def _training_code(recipe: Recipe) -> list[str]:
     functions += [saliency.masked] if recipe.mask else []
     functions += [saliency.threshold] if recipe.target else []
     functions += [attacks.correct] if recipe.select == "best_test" else []
-    return [_loop_code(), fingerprint(*sorted({f.__module__ for f in functions}))]
+    loops = ("training.py", "recipes.py", *(["together.py"] if together.kind(recipe) else []))
+    return [_loop_code(loops), fingerprint(*sorted({f.__module__ for f in functions}))]
 
 
 @lru_cache
-def _loop_code() -> str:
+def _loop_code(files: tuple[str, ...]) -> str:
     """The training loop's own code; it imports every loss and model there is, so imports are not followed."""
-    return code_hash({name: (PACKAGE / name).read_text("utf-8") for name in ("training.py", "recipes.py")})
+    return code_hash({name: (PACKAGE / name).read_text("utf-8") for name in files})
 
 
 @lru_cache
@@ -124,7 +125,7 @@ def get(recipe: Recipe, *, device: str = "cpu", report: Report | None = None) ->
     report: called with a line of text while something is being trained.
     Raises what training raises; a truncated or altered file is warned about and made again.
     """
-    weights = folder() / f"{key(recipe)}.safetensors"
+    weights = _weights_of(recipe)
     weights.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(weights.with_suffix(".lock")):  # another process may be training the same net
         stored = _verified(weights)
@@ -153,13 +154,50 @@ def _train(recipe: Recipe, weights: Path, device: str, report: Report | None) ->
             checkpoint=partial,
             progress=report and progress,
         )
+    _keep(recipe, model, history)
+    partial.unlink(missing_ok=True)
+    return channels_last(model)
+
+
+def _get_group(group: tuple[Recipe, ...], *, device: str = "cpu", report: Report | None = None) -> None:
+    """Have the group's nets in the store: one as `get` has it, several of a kind trained together."""
+    if len(group) == 1:
+        get(group[0], device=device, report=report)
+        return
+    folder().mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        for path in sorted(
+            _weights_of(recipe) for recipe in group
+        ):  # sorted: two groups never wait in a circle
+            stack.enter_context(FileLock(path.with_suffix(".lock")))
+        left = [recipe for recipe in group if not present(recipe)]
+        if not left:
+            return
+
+        def progress(share: float) -> None:
+            report(f"training {len(left)} like {left[0].describe()} together: {share:.0%}")
+
+        with _one_thread(device):
+            sets = [images_of(recipe, device) for recipe in left]
+            found = together.train(left, sets, progress=report and progress)
+        failures = [result for result in found if isinstance(result, Diverged)]
+        for recipe, result in zip(left, found, strict=True):
+            if not isinstance(result, Diverged):
+                _keep(recipe, *result)
+    if failures:
+        raise failures[0]
+
+
+def _keep(recipe: Recipe, model: nn.Module, history: list[dict[str, float]]) -> None:
     _write(
-        weights,
+        _weights_of(recipe),
         save({k: v.contiguous() for k, v in model.state_dict().items()}),
         {"recipe": recipe.as_dict(), "history": history, "torch": torch.__version__},
     )
-    partial.unlink(missing_ok=True)
-    return channels_last(model)
+
+
+def _weights_of(recipe: Recipe) -> Path:
+    return folder() / f"{key(recipe)}.safetensors"
 
 
 @contextmanager
@@ -215,28 +253,33 @@ def train_all(
 ) -> None:
     """Train and keep the nets that are missing, sources before users, without loading them all at once.
 
-    jobs: nets at a time on a CPU, each in a process of one thread, this process being one of them (default:
-    its number of torch threads, since small nets gain far more from a second process than from a second
-    thread). On a GPU nets are trained one by one here. A net that finished stays, whatever happens to the
-    others. Raises the first failure, after the rest ran.
+    jobs: processes of one thread on a CPU, this one among them (default: its number of torch threads, since
+    small nets gain far more from a second process than from a second thread); on a GPU this one alone. Nets
+    of one kind that wait for the same sources are trained together, in one stack (together.train).
+    A net that finished stays, whatever happens to the others. Raises the first failure, after the rest ran.
     """
     left = missing(recipes)
-    workers = _workers(jobs, device, left)
+    groups = _groups(left, device)
+    workers = _workers(jobs, device, groups)
     if workers == 1:
-        for done, recipe in enumerate(left):
-            get(recipe, device=device, report=report and _counted(report, done, len(left)))
+        done = 0
+        for group in groups:
+            _get_group(group, device=device, report=report and _counted(report, done, len(left)))
+            done += len(group)
         return
+    group_of = {recipe: group for group in groups for recipe in group}
 
     def progress(done: int, running: int, text: str) -> None:
         report(f"trained {done} of {len(left)} nets, {running} at a time{text and '; here: '}{text}")
 
     with _one_thread("cpu"):
         side_by_side.run(
-            left,
-            needs=lambda recipe: needed(recipe)[:-1],
-            here=lambda recipe, say: get(recipe, report=say),
-            there=_train_one,
+            groups,
+            needs=lambda group: {group_of[source] for source in needed(group[0])[:-1] if source in group_of},
+            here=lambda group, say: _get_group(group, report=say),
+            there=_get_group,
             jobs=workers,
+            weight=len,
             begin=_begin,
             report=report and progress,
         )
@@ -244,7 +287,7 @@ def train_all(
 
 def present(recipe: Recipe) -> bool:
     """Whether the recipe's net is in the store, whole."""
-    return _verified(folder() / f"{key(recipe)}.safetensors") is not None
+    return _verified(_weights_of(recipe)) is not None
 
 
 def missing(recipes: Iterable[Recipe]) -> list[Recipe]:
@@ -260,25 +303,45 @@ def estimate(recipes: Iterable[Recipe], *, device: str = "cpu", jobs: int | None
     """
     recipes = list(recipes)
     left = missing(recipes)
+    groups = _groups(left, device)
     if not left:
         return f"All {len(set(recipes))} nets are in the store; nothing is trained."
     seconds: dict[Any, float] = {}
     total = 0.0
-    for recipe in left:
+    for group in groups:
+        recipe = group[0]
         chosen = images(recipe.data, device)
         transform = recipe.inputs and (recipe.inputs.name, recipe.inputs.kwargs.get("steps"))
-        kind = (recipe.data.name, recipe.model, recipe.loss.name, transform, recipe.batch_size)
-        if kind not in seconds:
-            seconds[kind] = time_step(recipe, chosen)
-        total += seconds[kind] * recipe.epochs * math.ceil(len(chosen.x_train) / recipe.batch_size)
-    workers = _workers(jobs, device, left)
-    return f"{len(left)} nets to train, about {_duration(total / workers)} with {workers} at a time."
+        alike = (recipe.data.name, recipe.model, recipe.loss.name, transform, recipe.batch_size, len(group))
+        if alike not in seconds:
+            alone = len(group) == 1
+            seconds[alike] = (
+                time_step(recipe, chosen) if alone else together.time_step(recipe, chosen, len(group))
+            )
+        steps = recipe.epochs * math.ceil(len(chosen.x_train) / recipe.batch_size)
+        total += seconds[alike] * steps * len(group)
+    workers = _workers(jobs, device, groups)
+    beside = f"in {workers} processes" if workers > 1 else "in one process"
+    return f"{len(left)} nets to train, about {_duration(total / workers)} {beside}."
 
 
-def _workers(jobs: int | None, device: str, left: list[Recipe]) -> int:
+def _groups(left: list[Recipe], device: str) -> list[tuple[Recipe, ...]]:
+    """What is trained at once: nets of one kind with the same sources, as many as fit; the others alone."""
+    found: dict[Any, list[Recipe]] = {}
+    for recipe in left:
+        shared = together.kind(recipe)
+        found.setdefault((shared, *needed(recipe)[:-1]) if shared else recipe, []).append(recipe)
+    groups = []
+    for members in found.values():
+        most = together.at_once(images(members[0].data, device)) if len(members) > 1 else 1
+        groups += [tuple(members[i : i + most]) for i in range(0, len(members), most)]
+    return groups
+
+
+def _workers(jobs: int | None, device: str, groups: list[tuple[Recipe, ...]]) -> int:
     if device != "cpu":
         return 1
-    return max(1, min(torch.get_num_threads() if jobs is None else jobs, len(left)))
+    return max(1, min(torch.get_num_threads() if jobs is None else jobs, len(groups)))
 
 
 def remember(recipe: Recipe, what: dict[str, Any], compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -329,10 +392,6 @@ def _write(path: Path, content: bytes, note: dict[str, Any]) -> None:
 
 def _begin() -> None:
     torch.set_num_threads(1)
-
-
-def _train_one(recipe: Recipe) -> None:
-    get(recipe)
 
 
 def _counted(report: Report, done: int, total: int) -> Report:

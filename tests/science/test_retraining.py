@@ -292,7 +292,7 @@ class TestEngine:
         masks = [Mask(0.5, source=source, map=part("loss_gradient")) for source in sources]
         jobs = [r for m in masks for r in metrics.retrainings(RETRAINED, m, shares=SHARES, seeds=(0,))]
         # 3 sources and 15 retrainings, 2 epochs of 3 steps each, 36 s a step
-        assert store.estimate(jobs, jobs=1) == "18 nets to train, about 65 min with 1 at a time."
+        assert store.estimate(jobs, jobs=1) == "18 nets to train, about 65 min in one process."
         assert len(timed) == 2
 
     def test_every_retraining_is_kept_on_its_own(self, monkeypatch):

@@ -162,7 +162,7 @@ class TestTraining:
     @pytest.mark.parametrize("name", ["SGD", "Adam", "Adadelta"])
     def test_an_optimiser_is_fused_where_its_class_can_be(self, name):
         recipe = dataclasses.replace(PLAIN, optimiser=part(name, lr=0.1))
-        optimiser = training.optimiser_of(recipe, torch.nn.Linear(2, 2))
+        optimiser = training.optimiser_of(recipe, torch.nn.Linear(2, 2).parameters())
         assert type(optimiser) is getattr(torch.optim, name)
         assert optimiser.defaults["lr"] == 0.1 and bool(optimiser.defaults.get("fused")) == (
             name != "Adadelta"

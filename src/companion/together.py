@@ -1,0 +1,130 @@
+"""Many small nets trained at once, their parameters in one stack of tensors."""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from companion import data, losses
+from companion.recipes import Recipe, part
+from companion.training import (
+    Diverged,
+    Progress,
+    build_model,
+    check_last_update,
+    diverged,
+    optimiser_of,
+    set_rate,
+)
+
+
+def kind(recipe: Recipe) -> Recipe | None:
+    """What recipes share that are trained together, all but seed and mask; None for one trained alone.
+
+    Together are perceptrons on cross-entropy: their steps wait for their calls, not for arithmetic, so that
+    16 in one stack took a third of the time. Convolutions become grouped and gain less or lose; dropout and
+    attacks draw from a random stream for each net.
+    """
+    suits = (
+        recipe.model.name == "mlp"
+        and recipe.loss == part("cross_entropy")
+        and recipe.optimiser.name in ("SGD", "Adam", "AdamW")  # each number on its own
+        and (recipe.inputs, recipe.target, recipe.augment, recipe.select) == (None, None, False, "last")
+    )
+    return replace(recipe, seed=0, mask=None) if suits else None
+
+
+def at_once(images: data.Images) -> int:
+    """How many nets are trained together, each on masked images of its own: 32, or 400 MB of such images."""
+    return max(1, min(32, 100_000_000 // images.x_train.numel()))
+
+
+def train(
+    recipes: Sequence[Recipe], images: Sequence[data.Images], *, progress: Progress | None = None
+) -> list[tuple[nn.Module, list[dict[str, float]]] | Diverged]:
+    """training.train of each recipe on its images, in one stack of parameters: the same nets up to rounding.
+
+    recipes: of one `kind`. A net that diverges does not touch the others: its place holds the error.
+    history: as there, the seconds those of the stack divided by its nets.
+    Raises ValueError for recipes of several kinds.
+    """
+    first = recipes[0]
+    if kind(first) is None or len({kind(recipe) for recipe in recipes}) > 1:
+        raise ValueError(
+            f"{first.describe()} and {len(recipes) - 1} more are not of one kind: train each alone"
+        )
+    x, y = [of.x_train for of in images], torch.stack([of.y_train for of in images])
+    nets, orders = [], [torch.Generator().manual_seed(recipe.seed) for recipe in recipes]
+    with torch.random.fork_rng(devices=[x[0].device] if x[0].device.type == "cuda" else []):
+        for recipe, of in zip(recipes, images, strict=True):
+            torch.manual_seed(recipe.seed)
+            nets.append(build_model(recipe, of).to(x[0].device).train())
+    stack, optimiser = _stacked(first, nets)
+    base_lr = [group["lr"] for group in optimiser.param_groups]
+    net_of, losses_of = torch.arange(len(nets), device=y.device)[:, None], []
+    began = time.monotonic()
+    for epoch in range(first.epochs):
+        set_rate(optimiser, base_lr, first, epoch)
+        total = torch.zeros(len(nets), device=y.device)
+        order = torch.stack([torch.randperm(len(x[0]), generator=g) for g in orders]).to(y.device)
+        for index in order.split(first.batch_size, dim=1):
+            batch = torch.stack([of[i] for of, i in zip(x, index, strict=True)])
+            total += _step(nets[0], stack, optimiser, batch, y[net_of, index]) * index.shape[1]
+        losses_of.append((total / len(x[0])).tolist())
+        if progress is not None:
+            progress((epoch + 1) / first.epochs)
+    seconds = (time.monotonic() - began) / first.epochs / len(nets)
+    found: list[tuple[nn.Module, list[dict[str, float]]] | Diverged] = []
+    for i, (recipe, net) in enumerate(zip(recipes, nets, strict=True)):
+        net.load_state_dict({name: value[i] for name, value in stack.items()}, strict=False)
+        history = [{"loss": each[i], "seconds": seconds} for each in losses_of]
+        lost = [epoch for epoch, of in enumerate(history) if not math.isfinite(of["loss"])]
+        try:
+            if lost:
+                raise diverged(recipe, history[lost[0]]["loss"], lost[0])
+            check_last_update(recipe, net.eval(), x[i][: recipe.batch_size])
+        except Diverged as error:
+            found.append(error)
+        else:
+            found.append((net, history))
+    return found
+
+
+def _stacked(recipe: Recipe, nets: list[nn.Module]) -> tuple[dict[str, Tensor], torch.optim.Optimizer]:
+    """The parameters of all nets, (S, ...) each, and their optimiser."""
+    names = [name for name, _ in nets[0].named_parameters()]
+    stack = {n: torch.stack([net.get_parameter(n).detach() for net in nets]).requires_grad_() for n in names}
+    return stack, optimiser_of(recipe, stack.values())
+
+
+def _step(
+    net: nn.Module, stack: dict[str, Tensor], optimiser: torch.optim.Optimizer, x: Tensor, y: Tensor
+) -> Tensor:
+    """One update of every net on a batch of its own, x (S, B, ...), y (S, B); the detached losses, (S,)."""
+
+    def loss(parameters: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+        return losses.cross_entropy(lambda image: functional_call(net, parameters, (image,)), x, y)
+
+    each = vmap(loss)(stack, x, y)
+    optimiser.zero_grad(set_to_none=True)
+    each.sum().backward(inputs=list(stack.values()))
+    optimiser.step()
+    return each.detach()
+
+
+def time_step(recipe: Recipe, images: data.Images, count: int) -> float:
+    """As training.time_step, of a net among `count` that are trained together: its share of the step."""
+    x, y = images.x_train[: recipe.batch_size], images.y_train[: recipe.batch_size]
+    with torch.random.fork_rng(devices=[x.device] if x.device.type == "cuda" else []):
+        net = build_model(recipe, images).to(x.device).train()
+    stack, optimiser = _stacked(recipe, [net] * count)
+    times = []
+    for _ in range(2):
+        began = time.monotonic()
+        _step(net, stack, optimiser, x.expand(count, *x.shape), y.expand(count, *y.shape)).sum().item()
+        times.append(time.monotonic() - began)
+    return min(times) / count

@@ -1,0 +1,145 @@
+"""Nets trained in one stack are the nets trained alone."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from companion import data, store, together, training
+from companion.recipes import Mask, Recipe, part
+
+ONE = Recipe(
+    part("digits", n_train=230),
+    part("mlp", hidden=(24, 16)),
+    optimiser=part("Adam", lr=3e-3),
+    schedule="step",
+    epochs=4,
+    batch_size=50,
+)
+SEEDS = [replace(ONE, seed=seed) for seed in range(3)]
+
+
+@pytest.fixture
+def images():
+    return data.load("digits", n_train=230)
+
+
+@pytest.fixture(autouse=True)
+def fresh_store(tmp_path, monkeypatch):
+    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
+    store.images.cache_clear()
+
+
+def weights(net):
+    return torch.cat([p.detach().flatten() for p in net.parameters()])
+
+
+@pytest.mark.parametrize(
+    "common",
+    [
+        {},
+        {"optimiser": part("SGD", lr=0.05, momentum=0.9, weight_decay=1e-3), "schedule": "cosine"},
+        {"model": part("mlp", hidden=(24, 16), mean=(0.3,), std=(0.4,)), "optimiser": part("AdamW", lr=1e-3)},
+    ],
+)
+def test_each_net_is_the_one_trained_alone_up_to_rounding(images, common):
+    """On images of its own, with batches in an order of its own, the last batch of an epoch smaller."""
+    recipes = [replace(recipe, **common) for recipe in SEEDS]
+    sets = [replace(images, x_train=images.x_train * bright) for bright in (1.0, 0.5, 0.2)]
+    state = torch.get_rng_state()
+    for recipe, own, (net, history) in zip(recipes, sets, together.train(recipes, sets), strict=True):
+        alone, expected = training.train(recipe, own)
+        torch.testing.assert_close(weights(net), weights(alone), rtol=1e-4, atol=1e-5)
+        assert [h["loss"] for h in history] == pytest.approx([h["loss"] for h in expected], rel=1e-4)
+        assert not net.training and net.state_dict().keys() == alone.state_dict().keys()
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_a_net_that_diverges_does_not_touch_the_others(images):
+    sets = [images, replace(images, x_train=images.x_train * 1e38), images]
+    found = together.train(SEEDS, sets)
+    assert isinstance(found[1], training.Diverged) and "seed 1" in str(found[1])
+    calm = together.train(SEEDS, [images] * 3)
+    for i in (0, 2):
+        torch.testing.assert_close(weights(found[i][0]), weights(calm[i][0]))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": part("digits_cnn")},
+        {"loss": part("double_backprop", lambda_g=0.1)},
+        {"inputs": part("noise_modulation")},
+        {"optimiser": part("LBFGS")},
+        {"augment": True},
+        {"select": "best_test"},
+    ],
+)
+def test_other_trainings_are_done_alone(change):
+    other = replace(ONE, **change)
+    assert together.kind(ONE) is not None and together.kind(other) is None
+    with pytest.raises(ValueError, match="train each alone"):
+        together.train([ONE, other], [])
+
+
+@pytest.mark.parametrize("change", [{"epochs": 5}, {"batch_size": 40}, {"data": part("digits", n_train=200)}])
+def test_kinds_are_told_apart(change):
+    assert together.kind(ONE) == together.kind(SEEDS[1]) == together.kind(replace(ONE, mask=Mask(0.5)))
+    assert together.kind(ONE) != together.kind(replace(ONE, **change))
+
+
+def test_many_images_are_few_at_once(images):
+    assert together.at_once(images) == 32
+    assert together.at_once(replace(images, x_train=torch.empty(60_000, 1, 28, 28, device="meta"))) == 2
+    assert together.at_once(replace(images, x_train=torch.empty(60_000, 3, 64, 64, device="meta"))) == 1
+
+
+MASKED = [
+    replace(ONE, mask=Mask(share, SEEDS[2], part("loss_gradient")), seed=seed)
+    for share in (0.2, 0.6)
+    for seed in (0, 1)
+]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_the_store_trains_them_after_their_source_and_keeps_each(jobs):
+    """Seven nets: two and the source in one stack, the four that need it in the next."""
+    said = []
+    store.train_all([*MASKED, *SEEDS], jobs=jobs, report=said.append)
+    assert not store.missing([*MASKED, *SEEDS])
+    assert any("training 4 like digits mlp standard 20% masked" in text for text in said) or jobs == 2
+    for recipe in (MASKED[3], SEEDS[0]):
+        alone, _ = training.train(recipe, store.images_of(recipe, "cpu"))
+        torch.testing.assert_close(weights(store.get(recipe)), weights(alone), rtol=1e-4, atol=1e-5)
+        assert len(store.history(recipe)) == 4
+
+
+def test_what_is_there_is_not_trained_again_and_a_failure_keeps_the_rest(monkeypatch):
+    store.get(SEEDS[0])
+    before = (store.folder() / f"{store.key(SEEDS[0])}.json").stat().st_mtime_ns
+    train = together.train
+
+    def one_fails(recipes, images, **settings):
+        assert SEEDS[0] not in recipes
+        return [training.Diverged("planted"), *train(recipes, images, **settings)[1:]]
+
+    monkeypatch.setattr(together, "train", one_fails)
+    more = [replace(ONE, seed=seed) for seed in range(4)]
+    with pytest.raises(training.Diverged, match="planted"):
+        store.train_all(more, jobs=1)
+    assert store.missing(more) == [more[1]]
+    assert (store.folder() / f"{store.key(SEEDS[0])}.json").stat().st_mtime_ns == before
+
+
+def test_they_are_announced_as_nets_with_the_time_of_the_stack(monkeypatch):
+    monkeypatch.setattr(together, "time_step", lambda recipe, images, count: 0.1 * count)
+    # 5 steps of 4 epochs of 3 nets, each with a tenth of a second for every net in the stack
+    assert store.estimate(SEEDS, jobs=1) == "3 nets to train, about 18 s in one process."
+
+
+def test_a_step_is_timed_for_every_net_in_the_stack(images):
+    assert 0 < together.time_step(ONE, images, 8) < 1
+
+
+def test_the_code_of_stacks_is_part_of_the_name_of_what_they_train():
+    assert store._training_code(ONE)[0] != store._training_code(replace(ONE, augment=True))[0]
