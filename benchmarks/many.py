@@ -51,8 +51,8 @@ def remove_and_retrain() -> Table:
         "Remove and retrain",
         "ROAR and KAR of two maps of two nets at five shares, one seed, 12 epochs of the quick chapter's "
         "perceptron, from an empty store. *as BR's code counts*: a random order retrained for every net and "
-        "metric, one training after the other; *companion*: a random order retrained once, nets of one kind in "
-        "a stack (*in one process*), and stacks in two processes. `ratio`: CPU time.",
+        "metric, one training after the other; *companion*: a random order retrained once, nets of one kind "
+        "in a stack (*in one process*), and stacks in two processes. `ratio`: CPU time.",
     )
     shares = (0.1, 0.3, 0.5, 0.7, 0.9)
     common = {"model": part("mlp", hidden=(64, 64)), "optimiser": part("Adam", lr=3e-3), "batch_size": 100}
