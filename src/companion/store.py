@@ -315,9 +315,7 @@ def estimate(recipes: Iterable[Recipe], *, device: str = "cpu", jobs: int | None
         alike = (recipe.data.name, recipe.model, recipe.loss.name, transform, recipe.batch_size, len(group))
         if alike not in seconds:
             alone = len(group) == 1
-            seconds[alike] = (
-                time_step(recipe, chosen) if alone else together.time_step(recipe, chosen, len(group))
-            )
+            seconds[alike] = time_step(recipe, chosen) if alone else together.time_step(group, chosen)
         steps = recipe.epochs * math.ceil(len(chosen.x_train) / recipe.batch_size)
         total += seconds[alike] * steps * len(group)
     workers = _workers(jobs, device, groups)

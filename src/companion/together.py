@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from companion import data, losses
+from companion import data, losses, transforms
 from companion.recipes import Recipe, part
 from companion.training import (
     Diverged,
     Progress,
     build_model,
+    call,
     check_last_update,
     diverged,
     optimiser_of,
@@ -23,19 +24,20 @@ from companion.training import (
 
 
 def kind(recipe: Recipe) -> Recipe | None:
-    """What recipes share that are trained together, all but seed and mask; None for one trained alone.
+    """What recipes share that are trained together, all but seed, mask and noise; None for one trained alone.
 
-    Together are perceptrons on cross-entropy: their steps wait for their calls, not for arithmetic, so that
-    16 in one stack took a third of the time. Convolutions become grouped and gain less or lose; dropout and
-    attacks draw from a random stream for each net.
+    Together are perceptrons on cross-entropy, with or without noise modulation: their steps wait for their
+    calls, not for arithmetic, so that 16 in one stack took a third of the time. Convolutions become grouped
+    and gain less or lose; dropout draws from a random stream of each net, and attacks ask each net.
     """
     suits = (
         recipe.model.name == "mlp"
         and recipe.loss == part("cross_entropy")
         and recipe.optimiser.name in ("SGD", "Adam", "AdamW")  # each number on its own
-        and (recipe.inputs, recipe.target, recipe.augment, recipe.select) == (None, None, False, "last")
+        and (recipe.inputs is None or recipe.inputs.name == "noise_modulation")
+        and (recipe.target, recipe.augment, recipe.select) == (None, False, "last")
     )
-    return replace(recipe, seed=0, mask=None) if suits else None
+    return replace(recipe, seed=0, mask=None, inputs=None) if suits else None
 
 
 def at_once(images: data.Images) -> int:
@@ -59,6 +61,7 @@ def train(
         )
     x, y = [of.x_train for of in images], torch.stack([of.y_train for of in images])
     nets, orders = [], [torch.Generator().manual_seed(recipe.seed) for recipe in recipes]
+    noise = [torch.Generator(y.device).manual_seed(recipe.seed + 1) for recipe in recipes]
     with torch.random.fork_rng(devices=[x[0].device] if x[0].device.type == "cuda" else []):
         for recipe, of in zip(recipes, images, strict=True):
             torch.manual_seed(recipe.seed)
@@ -72,8 +75,10 @@ def train(
         total = torch.zeros(len(nets), device=y.device)
         order = torch.stack([torch.randperm(len(x[0]), generator=g) for g in orders]).to(y.device)
         for index in order.split(first.batch_size, dim=1):
-            batch = torch.stack([of[i] for of, i in zip(x, index, strict=True)])
-            total += _step(nets[0], stack, optimiser, batch, y[net_of, index]) * index.shape[1]
+            labels = y[net_of, index]
+            batch = [of[i] for of, i in zip(x, index, strict=True)]
+            batch = _transformed(recipes, nets, batch, labels, noise)
+            total += _step(nets[0], stack, optimiser, batch, labels) * index.shape[1]
         losses_of.append((total / len(x[0])).tolist())
         if progress is not None:
             progress((epoch + 1) / first.epochs)
@@ -101,6 +106,18 @@ def _stacked(recipe: Recipe, nets: list[nn.Module]) -> tuple[dict[str, Tensor], 
     return stack, optimiser_of(recipe, stack.values())
 
 
+def _transformed(
+    recipes: Sequence[Recipe], nets: list[nn.Module], x: list[Tensor], y: Tensor, noise: list[torch.Generator]
+) -> Tensor:
+    """Each net's batch as its recipe transforms it, (S, B, ...)."""
+    return torch.stack(
+        [
+            of if recipe.inputs is None else call(transforms, recipe.inputs, net, of, labels, generator=own)
+            for recipe, net, of, labels, own in zip(recipes, nets, x, y, noise, strict=True)
+        ]
+    )
+
+
 def _step(
     net: nn.Module, stack: dict[str, Tensor], optimiser: torch.optim.Optimizer, x: Tensor, y: Tensor
 ) -> Tensor:
@@ -116,15 +133,16 @@ def _step(
     return each.detach()
 
 
-def time_step(recipe: Recipe, images: data.Images, count: int) -> float:
-    """As training.time_step, of a net among `count` that are trained together: its share of the step."""
-    x, y = images.x_train[: recipe.batch_size], images.y_train[: recipe.batch_size]
+def time_step(recipes: Sequence[Recipe], images: data.Images) -> float:
+    """As training.time_step, of a net among those of the recipes trained together: its share of the step."""
+    first, count = recipes[0], len(recipes)
+    x, y = images.x_train[: first.batch_size], images.y_train[: first.batch_size].expand(count, -1)
     with torch.random.fork_rng(devices=[x.device] if x.device.type == "cuda" else []):
-        net = build_model(recipe, images).to(x.device).train()
-    stack, optimiser = _stacked(recipe, [net] * count)
-    times = []
+        nets = [build_model(first, images).to(x.device).train()] * count
+    stack, optimiser = _stacked(first, nets)
+    noise, times = [torch.Generator(x.device)] * count, []
     for _ in range(2):
         began = time.monotonic()
-        _step(net, stack, optimiser, x.expand(count, *x.shape), y.expand(count, *y.shape)).sum().item()
+        _step(nets[0], stack, optimiser, _transformed(recipes, nets, [x] * count, y, noise), y).sum().item()
         times.append(time.monotonic() - began)
     return min(times) / count

@@ -55,6 +55,19 @@ def test_each_net_is_the_one_trained_alone_up_to_rounding(images, common):
     assert torch.equal(state, torch.get_rng_state())
 
 
+def test_noise_is_drawn_for_each_net_as_for_one_alone(images):
+    """Of one kind, whatever their noise, and beside a net without any."""
+    inputs = (
+        None,
+        part("noise_modulation", beta=0.5),
+        part("noise_modulation", carrier="laplace", beta=0.2),
+    )
+    recipes = [replace(ONE, seed=seed, inputs=chosen) for seed, chosen in enumerate(inputs)]
+    for recipe, (net, _) in zip(recipes, together.train(recipes, [images] * 3), strict=True):
+        alone, _ = training.train(recipe, images)
+        torch.testing.assert_close(weights(net), weights(alone), rtol=1e-4, atol=1e-5)
+
+
 def test_a_net_that_diverges_does_not_touch_the_others(images):
     sets = [images, replace(images, x_train=images.x_train * 1e38), images]
     found = together.train(SEEDS, sets)
@@ -69,7 +82,7 @@ def test_a_net_that_diverges_does_not_touch_the_others(images):
     [
         {"model": part("digits_cnn")},
         {"loss": part("double_backprop", lambda_g=0.1)},
-        {"inputs": part("noise_modulation")},
+        {"inputs": part("adversarial", norm="l2", eps=0.1, steps=2)},
         {"optimiser": part("LBFGS")},
         {"augment": True},
         {"select": "best_test"},
@@ -132,13 +145,14 @@ def test_what_is_there_is_not_trained_again_and_a_failure_keeps_the_rest(monkeyp
 
 
 def test_they_are_announced_as_nets_with_the_time_of_the_stack(monkeypatch):
-    monkeypatch.setattr(together, "time_step", lambda recipe, images, count: 0.1 * count)
+    monkeypatch.setattr(together, "time_step", lambda recipes, images: 0.1 * len(recipes))
     # 5 steps of 4 epochs of 3 nets, each with a tenth of a second for every net in the stack
     assert store.estimate(SEEDS, jobs=1) == "3 nets to train, about 18 s in one process."
 
 
 def test_a_step_is_timed_for_every_net_in_the_stack(images):
-    assert 0 < together.time_step(ONE, images, 8) < 1
+    noisy = replace(ONE, inputs=part("noise_modulation"))
+    assert 0 < together.time_step([ONE, noisy] * 4, images) < 1
 
 
 def test_the_code_of_stacks_is_part_of_the_name_of_what_they_train():
