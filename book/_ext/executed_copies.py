@@ -57,7 +57,7 @@ def _text(cell: dict) -> str:
 
 
 def _content(source: str, tags: list[str]) -> str:
-    """What the fold of a code cell says that it hides: its functions, or how long it is."""
+    """What the fold of a code cell says that it hides: its functions, its imports, or how long it is."""
     if "parameters" in tags:
         return "the parameters and their meaning"
     if "injected-parameters" in tags:
@@ -66,7 +66,7 @@ def _content(source: str, tags: list[str]) -> str:
     lines = source.count("\n") + 1
     size = f"{lines} line{'s' * (lines > 1)}"
     if not names:
-        return f"source, {size}"
+        return f"{'imports and setup' if re.match('import |from ', source) else 'source'}, {size}"
     return f"source: {', '.join(names[:3])}{', …' * (len(names) > 3)}; {size}"
 
 

@@ -48,6 +48,8 @@ def test_injected_parameters_are_folded(extension):
     ("source", "tags", "says"),
     [
         ("x = 1", [], "Show source, 1 line"),
+        ("from a import b\n\nb()", [], "Show imports and setup, 3 lines"),
+        ("imported = 1", [], "Show source, 1 line"),
         ("def f():\n    def inner():\n        pass\n\nclass C:\n    pass", [], "Show source: f, C; 6 lines"),
         ("\n".join(f"def f{i}(): pass" for i in range(4)), [], "Show source: f0, f1, f2, …; 4 lines"),
         ("eps = 1", ["parameters"], "Show the parameters and their meaning"),
