@@ -23,7 +23,9 @@ def link_ids(app, pagename: str, templatename: str, context: dict, doctree) -> N
         page = "" if place.page == pagename else app.builder.get_relative_uri(pagename, place.page)
         return f"{page}#{place.anchor}"
 
-    context["body"] = crossrefs.link(context["body"], experiments | crossrefs.places(), address)
+    errata, claims = crossrefs.of_errata(), crossrefs.of_claims()
+    both = errata | claims if pagename == "book/errata" else claims | errata
+    context["body"] = crossrefs.link(context["body"], experiments | both, address)
 
 
 def setup(app) -> dict:

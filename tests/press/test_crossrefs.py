@@ -59,7 +59,9 @@ def test_only_links_are_put_in():
 
 
 def test_the_ids_of_all_errata_and_claims_have_a_place():
-    places = crossrefs.places()
-    assert {"IR-E1", "BR-E12", "ET-E1", "IR-C1", "BR-C3", "NM-C7", "BP-C9"} <= set(places)
+    errata, claims = crossrefs.of_errata(), crossrefs.of_claims()
+    assert {"IR-E1", "BR-E12", "ET-E1"} <= set(errata) and {"IR-C1", "BR-C3", "NM-C7", "IR-E7"} <= set(claims)
+    assert errata["IR-E7"].page == "book/errata" and claims["IR-E7"].page == "book/scorecard"
+    places = claims | errata
     assert all(crossrefs.ID.fullmatch(name) for name in places)
     assert all(re.fullmatch(r"[\w-]+", place.anchor) and place.gist for place in places.values())

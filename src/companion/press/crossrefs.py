@@ -26,13 +26,18 @@ class Place(NamedTuple):
     gist: str
 
 
-def places() -> dict[str, Place]:
-    """Where the ids of all errata and claims are explained."""
-    found = {
+def of_errata() -> dict[str, Place]:
+    """Where the ids of errata are explained."""
+    return {
         item.id: Place("book/errata", item.id.lower(), f"printed: {item.printed} Right: {item.right}")
         for of in errata.load()
         for item in of.items
     }
+
+
+def of_claims() -> dict[str, Place]:
+    """Where the ids of claims are decided; an erratum that is decided like a claim has a place there, too."""
+    found: dict[str, Place] = {}
     for of in ledger.load():
         for claim in of.claims:
             name = claim.id.split(",")[0]  # "BR-C3, normal" stands below BR-C3
