@@ -14,17 +14,19 @@ class NoGradient(ValueError):
 
 
 @contextmanager
-def frozen(model: nn.Module, mode: str = "eval") -> Iterator[None]:
+def frozen(model: nn.Module, mode: str = "eval", *, moving: bool = False) -> Iterator[None]:
     """Put every submodule into `mode`, stop gradients into the parameters, and restore both afterwards.
 
     mode: "eval", or "train" for papers that attack or differentiate with dropout and batch statistics
     active. The flag of each submodule is restored one by one, so a BatchNorm that was frozen inside a
-    training net stays frozen. Restores after an exception too.
+    training net stays frozen. In mode "train" buffers, BatchNorm's running statistics, are restored as well,
+    unless moving=True lets a training move them. Restores after an exception too.
     """
     if mode not in ("eval", "train"):
         raise ValueError(f'mode={mode!r}; expected "eval" or "train"')
     flags = [(module, module.training) for module in model.modules()]
     needs_grad = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    kept = [] if moving or mode == "eval" else [(buffer, buffer.clone()) for buffer in model.buffers()]
     try:
         model.train(mode == "train")
         for parameter, _ in needs_grad:
@@ -35,10 +37,18 @@ def frozen(model: nn.Module, mode: str = "eval") -> Iterator[None]:
             module.training = training
         for parameter, flag in needs_grad:
             parameter.requires_grad_(flag)
+        with torch.no_grad():
+            for buffer, before in kept:
+                buffer.copy_(before)
 
 
 def gradient(
-    outputs: Tensor, point: Tensor, direction: Tensor | None = None, *, finite: bool = True
+    outputs: Tensor,
+    point: Tensor,
+    direction: Tensor | None = None,
+    *,
+    finite: bool = True,
+    retain_graph: bool = False,
 ) -> Tensor:
     """The gradient in `point` of the sum of outputs, or of <direction, outputs>: what an attack follows.
 
@@ -48,7 +58,7 @@ def gradient(
     found = None
     if outputs.requires_grad:
         of = outputs.sum() if direction is None else outputs
-        found = torch.autograd.grad(of, point, direction, allow_unused=True)[0]
+        found = torch.autograd.grad(of, point, direction, retain_graph, allow_unused=True)[0]
     if found is None:
         raise NoGradient("the model's output has no gradient in x; attacks.square needs none")
     if finite:
@@ -65,11 +75,11 @@ def check_numbers(lost: Tensor, total: int) -> None:
     """Raise NoGradient if any gradient was lost.
 
     A NaN does not stop an attack but makes it stand still: its sign is 0, and it is never larger than the
-    best value so far. The net would pass for robust.
+    best value so far. The net would pass for robust, its linearised robustness for infinite.
     """
     if lost:
         raise NoGradient(
-            f"the gradient in x of {int(lost)} of {total} samples is NaN or infinite, so an attack stands "
+            f"the gradient in x of {int(lost)} of {total} samples is NaN or infinite, an attack would stand "
             "still: look for a square root or a norm at 0, or a division by 0, and add a small constant there"
         )
 

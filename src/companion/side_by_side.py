@@ -1,11 +1,13 @@
 """Tasks done side by side: by this process, which begins at once, and by others, which start meanwhile."""
 
+import os
+import pickle
 import warnings
 from collections.abc import Callable, Collection, Hashable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.process import BaseProcess
 from threading import Condition, Thread
 from typing import Any, Generic, TypeVar
@@ -19,17 +21,19 @@ class _Board(Generic[Task]):
     def __init__(
         self,
         tasks: Sequence[Task],
-        needs: Callable[[Task], Collection[Task]],
-        weight: Callable[[Task], int] = lambda _: 1,
+        needs: Callable[[Task], Collection[Hashable]],
+        gives: Callable[[Task], Collection[Hashable]],
+        given: Callable[[Any], bool],
+        weight: Callable[[Task], int],
     ) -> None:
         self.waiting = list(tasks)
         self.running: list[Task] = []
         self.failures: list[BaseException] = []
         self.done = 0
         self.stopped = False
-        self._weight = weight
+        self._gives, self._given, self._weight = gives, given, weight
         self._needs = {task: set(needs(task)) for task in tasks}
-        self._absent = set(tasks)
+        self._absent = {item for task in tasks for item in gives(task)}
         self._changed = Condition()
 
     def take(self, idle: Callable[[], None] = lambda: None) -> Task | None:
@@ -55,11 +59,12 @@ class _Board(Generic[Task]):
                     self._changed.wait()
 
     def end(self, task: Task, failure: BaseException | None = None) -> None:
+        there = {item for item in self._gives(task) if failure is None or self._given(item)}
         with self._changed:
             self.running.remove(task)
+            self._absent -= there
             if failure is None:
                 self.done += self._weight(task)
-                self._absent.discard(task)
             else:
                 self.failures.append(failure)
             self._changed.notify_all()
@@ -87,25 +92,28 @@ class _Board(Generic[Task]):
 def run(
     tasks: Sequence[Task],
     *,
-    needs: Callable[[Task], Collection[Task]],
+    needs: Callable[[Task], Collection[Hashable]],
     here: Callable[[Task, Callable[[str], None]], Any],
     there: Callable[[Task], Any],
     jobs: int,
     begin: Callable[[], None] | None = None,
+    gives: Callable[[Task], Collection[Hashable]] = lambda task: (task,),
+    given: Callable[[Any], bool] = lambda _: False,
     weight: Callable[[Task], int] = lambda _: 1,
     report: Callable[[int, int, str], None] | None = None,
 ) -> None:
-    """Do every task once, each after those of the others that it needs.
+    """Do every task once, each after those that give what it needs.
 
     here(task, say): does a task in this process. there(task): does one in one of jobs - 1 other processes,
     which are spawned: they import the function and are sent the task. begin: called first in each.
+    gives: what a task gives when it is done, by default itself; given: which of it is there when it failed.
     report: called in this thread as report(done, running, what `here` says or ""), the weight of the tasks
     done and of those running, by default their number.
-    A task that fails leaves out those that need it and no others; after the rest the first failure is raised.
-    A process that dies fails the task it held. Where none starts, a warning says so. An interruption, or an
-    exception from `report`, ends the other processes and all of it at once.
+    A task that fails leaves out those that need what it did not give; after the rest the first failure is
+    raised. A process that dies fails the task it held. Where none starts, a warning says so. An interruption,
+    or an exception from `report`, ends the other processes and all of it at once; so does this one's end.
     """
-    board = _Board(tasks, needs, weight)
+    board = _Board(tasks, needs, gives, given, weight)
     told: list[BaseException] = []  # what `report` raised: no task's failure
 
     def say(text: str = "") -> None:
@@ -121,7 +129,7 @@ def run(
     with ExitStack() as stack:
         try:
             for _ in range(jobs - 1):  # a pool each: one that breaks ends all of its processes
-                pool = stack.enter_context(ProcessPoolExecutor(1, get_context("spawn"), begin))
+                pool = stack.enter_context(ProcessPoolExecutor(1, get_context("spawn"), _enter, (begin,)))
                 before = set(active_children())
                 try:
                     begun = pool.submit(int)
@@ -163,7 +171,7 @@ def _elsewhere(board: _Board, pool: ProcessPoolExecutor, begun: Future, there: C
         return
     while (task := board.take()) is not None:
         try:
-            result = pool.submit(there, task)
+            result = pool.submit(_do, there, task)
         except BrokenProcessPool:  # it died between two tasks: this one is for somebody else
             board.give_back(task)
             return
@@ -175,6 +183,30 @@ def _elsewhere(board: _Board, pool: ProcessPoolExecutor, begun: Future, there: C
                 return
         else:
             board.end(task)
+
+
+def _enter(begin: Callable[[], None] | None) -> None:
+    """First in each process: it ends with its parent, of whose end by a signal nothing else would tell it."""
+    Thread(target=_end_with_parent, daemon=True).start()
+    if begin is not None:
+        begin()
+
+
+def _end_with_parent() -> None:
+    parent_process().join()
+    os._exit(1)
+
+
+def _do(there: Callable[[Any], Any], task: Any) -> None:
+    """In another process; a failure that cannot be sent is told in words."""
+    try:
+        there(task)
+    except Exception as failure:
+        try:
+            pickle.loads(pickle.dumps(failure))
+        except Exception:
+            raise RuntimeError(f"{type(failure).__name__}: {failure}") from None
+        raise
 
 
 def _alone(why: BaseException) -> None:

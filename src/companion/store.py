@@ -42,8 +42,10 @@ def folder() -> Path:
 
 
 def key(recipe: Recipe) -> str:
-    """The name of a recipe's files: a hash of the recipe, the code that trains it and the data's identity."""
-    return digest([recipe.as_dict(), _training_code(recipe), _identity(recipe.data)])
+    """The name of a recipe's files: a hash of the recipe, the code that trains it, the data's identity and
+    the names of its sources."""
+    sources = [key(source) for source in needed(recipe)[:-1]]
+    return digest([recipe.as_dict(), _training_code(recipe), _identity(recipe.data), sources])
 
 
 def _training_code(recipe: Recipe) -> list[str]:
@@ -160,32 +162,55 @@ def _train(recipe: Recipe, weights: Path, device: str, report: Report | None) ->
 
 
 def _get_group(group: tuple[Recipe, ...], *, device: str = "cpu", report: Report | None = None) -> None:
-    """Have the group's nets in the store: one as `get` has it, several of a kind trained together."""
-    if len(group) == 1:
-        get(group[0], device=device, report=report)
-        return
+    """Have the group's nets in the store: several trained together, one as `get` has it.
+
+    What cannot be trained together, and what was begun alone, is trained alone. Raises the first failure.
+    """
+    failures = _train_stack(group, device, report) if len(group) > 1 else {}
+    for recipe in group:
+        if recipe not in failures:
+            try:
+                get(recipe, device=device, report=report)
+            except Exception as failure:
+                failures[recipe] = failure
+    if failures:
+        raise next(iter(failures.values()))
+
+
+def _train_stack(group: tuple[Recipe, ...], device: str, report: Report | None) -> dict[Recipe, Exception]:
+    """Train and keep in one stack what the store lacks of the group; returns which nets diverged.
+
+    Where the stack fails as a whole, for one member's mask or noise, nothing is kept.
+    """
+    told: list[BaseException] = []  # what `report` raised: no net's fault
+
+    def progress(share: float) -> None:
+        try:
+            report(f"training {len(left)} like {left[0].describe()} together: {share:.0%}")
+        except BaseException as error:
+            told.append(error)
+            raise
+
     folder().mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        for path in sorted(
-            _weights_of(recipe) for recipe in group
-        ):  # sorted: two groups never wait in a circle
+        for path in sorted(_weights_of(recipe) for recipe in group):  # sorted: no two groups wait in a circle
             stack.enter_context(FileLock(path.with_suffix(".lock")))
-        left = [recipe for recipe in group if not present(recipe)]
-        if not left:
-            return
-
-        def progress(share: float) -> None:
-            report(f"training {len(left)} like {left[0].describe()} together: {share:.0%}")
-
-        with _one_thread(device):
+        begun = [_weights_of(recipe).with_suffix(".partial").exists() for recipe in group]
+        left = [r for r, alone in zip(group, begun, strict=True) if not (alone or present(r))]
+        if len(left) < 2:
+            return {}
+        try:
             sets = [images_of(recipe, device) for recipe in left]
-            found = together.train(left, sets, progress=report and progress)
-        failures = [result for result in found if isinstance(result, Diverged)]
+            with _one_thread(device):
+                found = together.train(left, sets, progress=report and progress)
+        except Exception as failure:
+            if any(failure is error for error in told):
+                raise
+            return {}
         for recipe, result in zip(left, found, strict=True):
             if not isinstance(result, Diverged):
                 _keep(recipe, *result)
-    if failures:
-        raise failures[0]
+    return {r: result for r, result in zip(left, found, strict=True) if isinstance(result, Diverged)}
 
 
 def _keep(recipe: Recipe, model: nn.Module, history: list[dict[str, float]]) -> None:
@@ -261,26 +286,24 @@ def train_all(
     left = missing(recipes)
     groups = _groups(left, device)
     workers = _workers(jobs, device, groups)
-    if workers == 1:
-        done = 0
-        for group in groups:
-            _get_group(group, device=device, report=report and _counted(report, done, len(left)))
-            done += len(group)
-        return
-    group_of = {recipe: group for group in groups for recipe in group}
 
     def progress(done: int, running: int, text: str) -> None:
-        report(f"trained {done} of {len(left)} nets, {running} at a time{text and '; here: '}{text}")
+        if workers > 1:
+            report(f"trained {done} of {len(left)} nets, {running} at a time{text and '; here: '}{text}")
+        elif text:
+            report(f"net {done + 1} of {len(left)}: {text}")
 
-    with _one_thread("cpu"):
+    with _one_thread(device):
         side_by_side.run(
             groups,
-            needs=lambda group: {group_of[source] for source in needed(group[0])[:-1] if source in group_of},
-            here=lambda group, say: _get_group(group, report=say),
+            needs=lambda group: {source for source in needed(group[0])[:-1] if source in left},
+            here=lambda group, say: _get_group(group, device=device, report=say),
             there=_get_group,
             jobs=workers,
-            weight=len,
             begin=_begin,
+            gives=lambda group: group,
+            given=present,
+            weight=len,
             report=report and progress,
         )
 
@@ -331,7 +354,7 @@ def _groups(left: list[Recipe], device: str) -> list[tuple[Recipe, ...]]:
         found.setdefault((shared, *needed(recipe)[:-1]) if shared else recipe, []).append(recipe)
     groups = []
     for members in found.values():
-        most = together.at_once(images(members[0].data, device)) if len(members) > 1 else 1
+        most = together.at_once(members[0], images(members[0].data, device)) if len(members) > 1 else 1
         groups += [tuple(members[i : i + most]) for i in range(0, len(members), most)]
     return groups
 
@@ -390,10 +413,6 @@ def _write(path: Path, content: bytes, note: dict[str, Any]) -> None:
 
 def _begin() -> None:
     torch.set_num_threads(1)
-
-
-def _counted(report: Report, done: int, total: int) -> Report:
-    return lambda text: report(f"net {done + 1} of {total}: {text}")
 
 
 def _duration(seconds: float) -> str:

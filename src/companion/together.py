@@ -40,16 +40,23 @@ def kind(recipe: Recipe) -> Recipe | None:
     return replace(recipe, seed=0, mask=None, inputs=None) if suits else None
 
 
-def at_once(images: data.Images) -> int:
-    """How many nets are trained together, each on masked images of its own: 32, or 400 MB of such images."""
+def at_once(recipe: Recipe, images: data.Images) -> int:
+    """How many nets of the recipe's kind are trained together, each on masked images of its own.
+
+    32, or 400 MB of such images. One where a training takes over 5,000 steps, about a minute for 32: a stack
+    keeps no checkpoint, a net alone does.
+    """
+    if recipe.epochs * math.ceil(len(images.x_train) / recipe.batch_size) > 5_000:
+        return 1
     return max(1, min(32, 100_000_000 // images.x_train.numel()))
 
 
 def train(
     recipes: Sequence[Recipe], images: Sequence[data.Images], *, progress: Progress | None = None
 ) -> list[tuple[nn.Module, list[dict[str, float]]] | Diverged]:
-    """training.train of each recipe on its images, in one stack of parameters: the same nets up to rounding.
+    """training.train of each recipe on its images, in one stack of parameters: the same steps up to rounding.
 
+    What rounding grows to by the last epoch depends on the training; other nets in the stack may change it.
     recipes: of one `kind`. A net that diverges does not touch the others: its place holds the error.
     history: as there, the seconds those of the stack divided by its nets.
     Raises ValueError for recipes of several kinds.

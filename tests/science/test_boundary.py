@@ -132,3 +132,12 @@ def test_adversarial_training_takes_the_tilt_out_of_the_boundary(seed, tmp_path,
         distances.append(metrics.mahalanobis(attacked, points.x_train[~own]).mean().item())
     assert angles[0] > 25 and 12 > angles[1] > angles[2] and angles[2] < 4
     assert distances[0] > 25 and max(distances[1:]) < 15
+
+
+def test_points_on_a_line_have_no_mahalanobis_distance():
+    for seed in range(5):
+        t = torch.randn(100, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+        line = torch.stack([t, 0.3 * t + 0.1], 1)
+        for points in (line, line.float()):
+            with pytest.raises(ValueError, match="hyperplane"):
+                metrics.mahalanobis(torch.tensor([[0.0, 1.0]]), points)

@@ -334,3 +334,8 @@ def test_the_mask_of_a_linear_net_s_logit_gradient_is_its_decision(monkeypatch):
     assert roar > random + 0.2
     with pytest.raises(ValueError, match="source"):
         metrics.mask_leak(reader, Mask(0.5), shares=(0.5,), seeds=(0,))
+
+
+def test_pairs_that_are_no_numbers_have_no_correlation():
+    with pytest.raises(ValueError, match="NaN"):
+        metrics.correlation([1, 2, 3], [1, 2, math.nan])

@@ -175,7 +175,7 @@ def test_a_task_nobody_else_can_be_given_comes_back(folder, monkeypatch):
     submit = ProcessPoolExecutor.submit
 
     def broken_for_tasks(self, function, *args):
-        if function is do:
+        if function is side_by_side._do:
             leave("refused")
             raise BrokenProcessPool("gone")
         return submit(self, function, *args)
@@ -308,3 +308,65 @@ def test_an_interrupt_signal_to_this_process_alone_ends_both(folder):
     assert "KeyboardInterrupt" in said
     with pytest.raises(ProcessLookupError):
         os.kill(other, 0)
+
+
+def give_half(task, say=None):
+    """Leaves the first half of what the task gives, then fails."""
+    for item in task[: len(task) // 2]:
+        leave(item)
+    if len(task) > 1:
+        raise ArithmeticError("half")
+    leave(task[0])
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_a_failed_task_gave_is_enough_for_those_that_need_it(folder, jobs):
+    needs = {(5,): {1}, (6,): {3}}
+    with pytest.raises(ArithmeticError):
+        run(
+            [(1, 2, 3, 4), (5,), (6,)],
+            needs=lambda task: needs.get(task, ()),
+            here=give_half,
+            there=give_half,
+            jobs=jobs,
+            gives=lambda task: task,
+            given=lambda item: path(item).exists(),
+        )
+    assert done(folder) == {1, 2, 5}
+
+
+class TwoWords(Exception):
+    """Cannot be sent from one process to another."""
+
+    def __init__(self, first, second):
+        super().__init__(f"{first} {second}")
+
+
+def fail_in_two_words(task):
+    raise TwoWords("no", "way")
+
+
+def test_a_failure_that_cannot_be_sent_is_told_in_words(folder):
+    with pytest.raises(RuntimeError, match="TwoWords: no way"):
+        run(range(200), here=slowly, there=fail_in_two_words)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_the_other_process_ends_with_this_one(folder, how):
+    script = folder / "script.py"
+    script.write_text(INTERRUPTED)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen([sys.executable, script], env=environment, stderr=subprocess.DEVNULL) as process:
+        wait_for(path("both").exists)
+        other = int(path("hanging").read_text())
+        process.send_signal(how)
+        process.wait(timeout=60)
+
+    def gone():
+        try:
+            os.kill(other, 0)
+        except ProcessLookupError:
+            return True
+        return Path(f"/proc/{other}/stat").read_text().split(")")[1].split()[0] == "Z"
+
+    wait_for(gone)

@@ -102,9 +102,17 @@ def test_kinds_are_told_apart(change):
 
 
 def test_many_images_are_few_at_once(images):
-    assert together.at_once(images) == 32
-    assert together.at_once(replace(images, x_train=torch.empty(60_000, 1, 28, 28, device="meta"))) == 2
-    assert together.at_once(replace(images, x_train=torch.empty(60_000, 3, 64, 64, device="meta"))) == 1
+    def many(n, *shape):
+        return replace(images, x_train=torch.empty(n, *shape, device="meta"))
+
+    assert together.at_once(ONE, images) == 32
+    assert together.at_once(replace(ONE, batch_size=200), many(60_000, 1, 28, 28)) == 2
+    assert together.at_once(replace(ONE, batch_size=1000), many(60_000, 3, 64, 64)) == 1
+
+
+def test_a_long_training_is_done_alone_with_a_checkpoint(images):
+    assert together.at_once(replace(ONE, epochs=1000), images) == 32
+    assert together.at_once(replace(ONE, epochs=1001), images) == 1
 
 
 MASKED = [
@@ -142,6 +150,70 @@ def test_what_is_there_is_not_trained_again_and_a_failure_keeps_the_rest(monkeyp
         store.train_all(more, jobs=1)
     assert store.missing(more) == [more[1]]
     assert (store.folder() / f"{store.key(SEEDS[0])}.json").stat().st_mtime_ns == before
+
+
+OTHERS = {
+    "noise": replace(ONE, seed=9, inputs=part("noise_modulation", beta=2.0)),
+    "mask": replace(ONE, seed=9, mask=Mask(0.5, fill="meen")),
+}
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("other", OTHERS)
+def test_a_member_that_cannot_be_trained_takes_no_other_with_it(jobs, other):
+    with pytest.raises(ValueError):
+        store.train_all([*SEEDS, OTHERS[other]], jobs=jobs)
+    assert store.missing([*SEEDS, OTHERS[other]]) == [OTHERS[other]]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_needs_a_healthy_member_of_a_stack_is_trained(monkeypatch, jobs):
+    """SEEDS[2], which the masked nets need, stands in one stack with a net that diverges."""
+    wild = replace(ONE, seed=7)
+    train = together.train
+
+    def one_fails(recipes, images, **settings):
+        found = train(recipes, images, **settings)
+        return [training.Diverged("planted") if r == wild else f for r, f in zip(recipes, found, strict=True)]
+
+    monkeypatch.setattr(together, "train", one_fails)
+    if jobs == 2:  # all of it here, where the patch is
+        monkeypatch.setattr(store.side_by_side, "_elsewhere", lambda *_: None)
+    with pytest.raises(training.Diverged, match="planted"):
+        store.train_all([wild, *MASKED], jobs=jobs)
+    assert store.missing([wild, *MASKED]) == [wild]
+
+
+def test_what_report_raises_is_no_net_s_fault():
+    class Closed(Exception):
+        pass
+
+    def closed(text):
+        if "together" in text:
+            raise Closed
+
+    with pytest.raises(Closed):
+        store.train_all(SEEDS, jobs=1, report=closed)
+    assert store.missing(SEEDS) == SEEDS
+
+
+def test_a_net_begun_alone_is_taken_up_alone(images):
+    class Stop(Exception):
+        pass
+
+    def stop(share):
+        if share > 0.4:
+            raise Stop
+
+    partial = store._weights_of(SEEDS[0]).with_suffix(".partial")
+    partial.parent.mkdir(parents=True)
+    with pytest.raises(Stop):
+        training.train(SEEDS[0], images, checkpoint=partial, checkpoint_every=0, progress=stop)
+    said = []
+    store.train_all(SEEDS, jobs=1, report=said.append)
+    assert any("training 2 like" in text for text in said) and not partial.exists()
+    alone, _ = training.train(SEEDS[0], images)
+    assert torch.equal(weights(store.get(SEEDS[0])), weights(alone))
 
 
 def test_they_are_announced_as_nets_with_the_time_of_the_stack(monkeypatch):

@@ -315,6 +315,30 @@ class TestStore:
         assert touched(IR, "companion.saliency.maps") and not touched(PLAIN, "companion.saliency.maps")
         assert not touched(adversarial, "companion.losses.jacobian")
 
+    def test_a_net_depends_on_the_code_of_its_sources(self, monkeypatch):
+        source = dataclasses.replace(PLAIN, loss=part("jacobian", lambda_j=0.1))
+        users = (
+            dataclasses.replace(PLAIN, mask=Mask(0.5, source=source, map=part("loss_gradient"))),
+            dataclasses.replace(IR, target=dataclasses.replace(IR.target, source=source)),
+        )
+        before = [store.key(user) for user in users]
+        read = fingerprint._read
+        monkeypatch.setattr(
+            fingerprint, "_read", lambda n: read(n) + "\nx = 1" * (n == "companion.losses.jacobian")
+        )
+        fingerprint.fingerprint.cache_clear()
+        after = [store.key(user) for user in users]
+        monkeypatch.undo()
+        fingerprint.fingerprint.cache_clear()
+        assert all(a != b for a, b in zip(before, after, strict=True))
+
+    @pytest.mark.parametrize("jobs", [1, 2])
+    def test_the_rest_is_trained_after_a_failure(self, jobs):
+        wild = dataclasses.replace(PLAIN, optimiser=part("SGD", lr=1e9))
+        with pytest.raises(training.Diverged):
+            store.train_all([wild, PLAIN, JACOBIAN], jobs=jobs)
+        assert store.missing([wild, PLAIN, JACOBIAN]) == [wild]
+
     def test_keys_do_not_depend_on_the_order_or_kind_of_settings(self):
         assert part("a", x=1, y=[2, 3]) == part("a", y=(2, 3), x=1)
         assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})

@@ -83,7 +83,8 @@ def pgd(
     clean, labels, current = x, y, adversarial.clone()
     lost = torch.zeros((), dtype=torch.int64, device=x.device)
 
-    with guards.frozen(model, mode), torch.enable_grad():
+    # Batch statistics move as they do in training, which is where the papers attack in train mode
+    with guards.frozen(model, mode, moving=True), torch.enable_grad():
         for step in range(steps):
             point = current.detach().requires_grad_()
             logits = predict(model, point, search)

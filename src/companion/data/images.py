@@ -262,7 +262,7 @@ def _choice(y: Tensor, n: int | None, seed: int, what: str) -> Tensor | slice:
 
 
 def _split(x: Tensor, y: Tensor, n_test: int, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    order = _stratified_order(y, seed)
+    order = _stratified_order(y.cpu(), seed).to(y.device)
     train, test = order[: len(y) - n_test], order[len(y) - n_test :]
     return x[train], y[train], x[test], y[test]
 

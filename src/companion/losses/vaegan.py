@@ -75,5 +75,5 @@ def _held(*modules: nn.Module) -> Iterator[None]:
     """No gradient into these modules' parameters; their mode stays as it is."""
     with ExitStack() as stack:
         for module in modules:
-            stack.enter_context(guards.frozen(module, "train" if module.training else "eval"))
+            stack.enter_context(guards.frozen(module, "train" if module.training else "eval", moving=True))
         yield

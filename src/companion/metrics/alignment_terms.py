@@ -194,7 +194,7 @@ def _scores(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
 
 def _gradient(scores: Tensor, point: Tensor) -> Tensor:
     """d scores_i / d point_i, flattened to (B, D); the graph is kept."""
-    return torch.autograd.grad(scores.sum(), point, retain_graph=True)[0].flatten(1)
+    return guards.gradient(scores, point, retain_graph=True).flatten(1)
 
 
 def _pick(scores: Tensor, classes: Tensor) -> Tensor:

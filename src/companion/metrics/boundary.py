@@ -65,8 +65,11 @@ def mahalanobis(x: Tensor, points: Tensor) -> Tensor:
     number of coordinates; in float64. x: (B, ...). Raises ValueError for points that lie in a hyperplane.
     """
     flat = points.flatten(1).double()
-    factor, failed = torch.linalg.cholesky_ex(flat.T.cov())
-    if failed:
+    covariance = flat.T.cov()
+    factor, failed = torch.linalg.cholesky_ex(covariance)
+    # The variance of a coordinate that is left when the earlier ones are known: rounding leaves some, too
+    left, rounding = factor.diagonal().square(), flat.shape[1] * torch.finfo(points.dtype).eps
+    if failed or (left <= rounding * covariance.diagonal()).any():
         raise ValueError(f"{len(points)} points lie in a hyperplane: their covariance has no inverse")
     centred = (x.flatten(1).double() - flat.mean(0)).T
     return torch.linalg.solve_triangular(factor, centred, upper=False).norm(dim=0)

@@ -31,7 +31,8 @@ def correlation(
     Source: BR figures 4 and 5 report both kinds, without intervals. kind: "pearson" or "spearman" (ranks of
     ties are averaged). level: share of the bootstrap distribution inside the interval; resamples in which x
     or y is constant have no correlation and are left out.
-    Raises ValueError on another kind, lengths that differ, fewer than 3 pairs, or constant x or y.
+    Raises ValueError on another kind, lengths that differ, fewer than 3 pairs, NaN or infinity, or constant
+    x or y.
     """
     x, y = np.asarray(x, float), np.asarray(y, float)
     if kind not in ("pearson", "spearman"):
@@ -40,6 +41,8 @@ def correlation(
         raise ValueError(
             f"x and y have shapes {x.shape} and {y.shape}; expected two lists of 3 or more numbers"
         )
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise ValueError("x or y holds NaN or infinity: leave out those pairs")
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         raise ValueError("x or y is constant: it has no correlation with anything")
 

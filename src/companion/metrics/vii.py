@@ -36,6 +36,8 @@ def sign_cosine(maps: Tensor, x: Tensor, *, mean: Tensor | float) -> Tensor:
         raise ValueError(
             f"mean has shape {tuple(mean.shape)}; expected a number or one image {tuple(x.shape[1:])}"
         )
+    if not maps.isfinite().all():
+        raise ValueError("maps hold NaN or infinite entries, which have no sign to compare")
     d = (x - mean).sign().flatten(1)
     g = maps.expand_as(x).sign().flatten(1)
     return (d * g).sum(1).abs() / (d.norm(dim=1) * g.norm(dim=1)).clamp(min=1)  # 0/0 is 0
@@ -78,5 +80,5 @@ def _log_odds_gradient(model: nn.Module, x: Tensor, y: Tensor, chunk: int) -> Te
             guards.check_labels(labels, logits)
             label = labels[:, None]
             log_odds = logits.scatter(1, label, -torch.inf).logsumexp(1) - logits.gather(1, label).squeeze(1)
-            gradients.append(torch.autograd.grad(log_odds.sum(), point)[0])
+            gradients.append(guards.gradient(log_odds, point))
     return torch.cat(gradients)

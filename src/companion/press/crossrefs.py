@@ -12,6 +12,7 @@ ID = re.compile(r"(?<![\w/#.-])[A-Z]{2}-[A-Z]+\d*[a-z]?(?![\w-])")
 #: What is passed over as it is: comments, elements in which a link would be wrong, and single tags.
 _KEPT = re.compile(
     r"<!--.*?-->"
+    r"|\\\(.*?\\\)|\\\[.*?\\\]"  # formulas
     r"|<(script|style|svg|pre|code|a|h[1-6]|button|select|summary|nav)\b.*?</\1\s*>"
     r"""|</?[a-zA-Z](?:[^>"']|"[^"]*"|'[^']*')*>""",
     re.DOTALL,
