@@ -68,7 +68,7 @@ def mahalanobis(x: Tensor, points: Tensor) -> Tensor:
     covariance = flat.T.cov()
     factor, failed = torch.linalg.cholesky_ex(covariance)
     # The variance of a coordinate that is left when the earlier ones are known: rounding leaves some, too
-    left, rounding = factor.diagonal().square(), flat.shape[1] * torch.finfo(points.dtype).eps
+    left, rounding = factor.diagonal().square(), 32 * flat.shape[1] * torch.finfo(points.dtype).eps
     if failed or (left <= rounding * covariance.diagonal()).any():
         raise ValueError(f"{len(points)} points lie in a hyperplane: their covariance has no inverse")
     centred = (x.flatten(1).double() - flat.mean(0)).T
