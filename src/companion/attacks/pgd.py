@@ -99,7 +99,8 @@ def pgd(
                 if not standing.any():
                     break
             gradient = guards.gradient(value, point, finite=False)
-            lost = torch.maximum(lost, guards.without_numbers(gradient))  # not asked here: it would wait
+            if mode == "eval":  # counted here and asked at the end: asking waits for the device
+                lost = torch.maximum(lost, guards.without_numbers(gradient))
             if stop_early and not standing.all():
                 adversarial[active[~standing]] = current[~standing]
                 active, gradient = active[standing], gradient[standing]
@@ -111,6 +112,6 @@ def pgd(
             else:
                 current = (clean + project(delta, norm, eps)).clamp(0, 1)
         adversarial[active] = current
-    if mode == "eval":  # a training that diverges is told by its loss
+    if mode == "eval":  # in train mode a NaN is told by the training's loss
         guards.check_numbers(lost, len(x))
     return adversarial.detach()
