@@ -15,6 +15,13 @@ from typing import Any, Generic, TypeVar
 Task = TypeVar("Task", bound=Hashable)
 
 
+class _Told(BaseException):
+    """What `report` raised, on its way through `here`, which is not to take it for a failure of its own."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
 class _Board(Generic[Task]):
     """What waits, what runs and what failed, for several threads. No code of a caller runs under its lock."""
 
@@ -114,15 +121,13 @@ def run(
     or an exception from `report`, ends the other processes and all of it at once; so does this one's end.
     """
     board = _Board(tasks, needs, gives, given, weight)
-    told: list[BaseException] = []  # what `report` raised: no task's failure
 
     def say(text: str = "") -> None:
         if report is not None:
             try:
                 report(*board.counts(), text)
-            except BaseException as error:
-                told.append(error)
-                raise
+            except Exception as error:
+                raise _Told(error) from error
 
     processes: set[BaseProcess] = set()
     threads: list[Thread] = []
@@ -144,15 +149,15 @@ def run(
                 try:
                     here(task, say)
                 except Exception as failure:
-                    if any(failure is error for error in told):
-                        raise
                     board.end(task, failure)
                 else:
                     board.end(task)
-        except BaseException:
+        except BaseException as end:
             board.stop()
             for process in processes:
                 process.terminate()
+            if isinstance(end, _Told):
+                raise end.error from None
             raise
         finally:
             for thread in threads:

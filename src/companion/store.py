@@ -166,30 +166,28 @@ def _get_group(group: tuple[Recipe, ...], *, device: str = "cpu", report: Report
 
     What cannot be trained together, and what was begun alone, is trained alone. Raises the first failure.
     """
-    failures = _train_stack(group, device, report) if len(group) > 1 else {}
+    done = _train_stack(group, device, report) if len(group) > 1 else {}
+    failures = [result for result in done.values() if result is not None]
     for recipe in group:
-        if recipe not in failures:
+        if recipe not in done:
             try:
                 get(recipe, device=device, report=report)
             except Exception as failure:
-                failures[recipe] = failure
+                failures.append(failure)
     if failures:
-        raise next(iter(failures.values()))
+        raise failures[0]
 
 
-def _train_stack(group: tuple[Recipe, ...], device: str, report: Report | None) -> dict[Recipe, Exception]:
-    """Train and keep in one stack what the store lacks of the group; returns which nets diverged.
+def _train_stack(
+    group: tuple[Recipe, ...], device: str, report: Report | None
+) -> dict[Recipe, Diverged | None]:
+    """Train and keep in one stack what the store lacks of the group; returns these, and which diverged.
 
-    Where the stack fails as a whole, for one member's mask or noise, nothing is kept.
+    Where the stack fails as a whole, for one member's mask or noise, nothing is kept and none returned.
     """
-    told: list[BaseException] = []  # what `report` raised: no net's fault
 
     def progress(share: float) -> None:
-        try:
-            report(f"training {len(left)} like {left[0].describe()} together: {share:.0%}")
-        except BaseException as error:
-            told.append(error)
-            raise
+        report(f"training {len(left)} like {left[0].describe()} together: {share:.0%}")
 
     folder().mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
@@ -203,14 +201,12 @@ def _train_stack(group: tuple[Recipe, ...], device: str, report: Report | None) 
             sets = [images_of(recipe, device) for recipe in left]
             with _one_thread(device):
                 found = together.train(left, sets, progress=report and progress)
-        except Exception as failure:
-            if any(failure is error for error in told):
-                raise
+        except Exception:
             return {}
         for recipe, result in zip(left, found, strict=True):
             if not isinstance(result, Diverged):
                 _keep(recipe, *result)
-    return {r: result for r, result in zip(left, found, strict=True) if isinstance(result, Diverged)}
+    return {r: f if isinstance(f, Diverged) else None for r, f in zip(left, found, strict=True)}
 
 
 def _keep(recipe: Recipe, model: nn.Module, history: list[dict[str, float]]) -> None:
