@@ -54,7 +54,7 @@ lock: $(VENV)/.installed
 	@echo "== Resolving requirements.lock (a few seconds)"
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
-		--extra book --extra test --extra build --custom-compile-command "make lock" --quiet -o requirements.lock
+		--extra book --extra lab --extra test --extra build --custom-compile-command "make lock" --quiet -o requirements.lock
 
 clean:
 	rm -rf _build
