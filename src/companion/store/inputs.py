@@ -67,16 +67,20 @@ def _ranks(
 def target_maps(target: Target, recipe: Recipe, device: str, net_of: NetOf) -> Tensor:
     """The source net's maps of all training images of `recipe`, permuted, not yet thresholded."""
     of_images = recipe.data.name, recipe.data.settings, identity(recipe.data)
-    unpermuted = key(target.source), target.map.name, target.map.settings, of_images, target.seed
+    source = target.source and key(target.source)
+    unpermuted = source, target.map.name, target.map.settings, target.at, of_images, target.seed
     path = folder() / f"maps-{digest(unpermuted)}.safetensors"
     stored = verified(path)
     if stored is not None:
         result = load(stored)["maps"].to(device)
     else:
-        net, chosen = net_of(target.source), images(recipe.data, device)
+        net, chosen = target.source and net_of(target.source), images(recipe.data, device)
         generator = torch.Generator(device).manual_seed(target.seed)
+        x, y = chosen.x_train, chosen.y_train
+        if target.at != "itself":
+            x = x[saliency.other_images(y, target.at, generator=generator)]
         with one_thread(device):
-            result = call(saliency, target.map, net, chosen.x_train, chosen.y_train, generator=generator)
+            result = call(saliency, target.map, net, x, y, generator=generator)
         keep(path, save({"maps": result.contiguous()}), {"map": [target.map.name, target.map.kwargs]})
     if target.permute == 0:
         return result

@@ -29,7 +29,7 @@ def _training_code(recipe: Recipe) -> list[str]:
     functions += [data.toys.TOYS[recipe.data.name]] if recipe.data.name in data.toys.TOYS else []
     functions += [data.maker(recipe.data.name)] if recipe.data.name in data.BUILT else []
     functions += [saliency.masked] if recipe.mask else []
-    functions += [saliency.threshold] if recipe.target else []
+    functions += [saliency.threshold, saliency.other_images] if recipe.target else []
     functions += [attacks.correct] if recipe.select == "best_test" else []
     loops = ("loop.py", "recipe.py", *(["stacked.py"] if stacked.kind(recipe) else []))
     return [_loop_code(loops), fingerprint(*sorted({f.__module__ for f in functions}))]
