@@ -6,7 +6,7 @@ from torch import nn
 
 from companion import attacks, data, training
 from companion.models import Normalize, compact_cnn, fcnn, lenet, mlp, resnet, vgg
-from companion.recipes import Recipe, part
+from companion.training.recipe import Recipe, part
 
 SMALL = {  # for 8x8 digits
     "mlp": (mlp, {"hidden": (32, 16)}),

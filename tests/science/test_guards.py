@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from companion import attacks, data, guards, metrics, models, saliency, store, training
-from companion.recipes import Recipe, part
+from companion.training.recipe import Recipe, part
 
 
 def test_a_map_in_train_mode_leaves_the_running_statistics_where_they_were():
