@@ -79,10 +79,10 @@ def test_a_recipe_s_net_is_kept_and_hangs_on_every_setting_and_on_the_data_it_is
     others = [part("block_mnist", **({"of": "digits", "n_train": 30} | {k: v})) for k, v in changes.items()]
     keys = {store.key(dataclasses.replace(recipe, data=d)) for d in (recipe.data, *others)}
     assert len(keys) == 1 + len(changes)
-    keys.identity.cache_clear()
+    identity.cache_clear()
     monkeypatch.setattr(data, "identity", lambda name: f"other {name}")
     assert store.key(recipe) not in keys
-    keys.identity.cache_clear()
+    identity.cache_clear()
 
 
 @pytest.mark.parametrize(

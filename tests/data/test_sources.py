@@ -8,11 +8,11 @@ import time
 from dataclasses import replace
 
 import pytest
-from companion.fingerprint import PACKAGE, reached
 
 from companion import data, store
 from companion.data import sources
 from companion.data.sources import data_root
+from companion.store.code import PACKAGE, reached
 from companion.training.recipe import Recipe, Target, part
 
 from .conftest import IDX_NAMES, change_unseen

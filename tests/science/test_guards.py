@@ -8,6 +8,8 @@ import torch
 from torch import nn
 
 from companion import attacks, data, guards, metrics, models, saliency, store, training
+from companion.store import nets
+from companion.training import loop
 from companion.training.recipe import Recipe, part
 
 
@@ -303,7 +305,7 @@ def test_a_net_with_tied_parameters_is_kept_and_found_again(monkeypatch, tmp_pat
     monkeypatch.setenv("COMPANION_STORE", str(tmp_path))
     recipe = recipe_of(Tied, monkeypatch)
     trained = store.get(recipe)
-    monkeypatch.setattr(store, "train", None)
+    monkeypatch.setattr(nets, "train", None)
     found = store.get(recipe)
     assert found.second.weight is found.first.weight
     assert torch.equal(found.first.weight, trained.first.weight)
@@ -319,7 +321,7 @@ def test_a_last_batch_of_one_that_batchnorm_cannot_take_ends_before_the_first_st
     )
     chosen = data.load("digits", n_train=101, n_test=20)
     training.train(dataclasses.replace(recipe, batch_size=51), chosen)
-    monkeypatch.setattr(training, "_step", None)
+    monkeypatch.setattr(loop, "_step", None)
     with pytest.raises(ValueError) as error:
         training.train(recipe, chosen)
     assert "101 training images in batches of 50" in message(error)
@@ -336,6 +338,6 @@ def test_a_last_batch_of_one_that_batchnorm_takes_is_trained_on_as_before(monkey
     )
     chosen = data.load("digits", n_train=101, n_test=20)
     asked = training.train(recipe, chosen)[0].state_dict()
-    monkeypatch.setattr(training, "_check_last_batch", lambda *_: None)
+    monkeypatch.setattr(loop, "_check_last_batch", lambda *_: None)
     unasked = training.train(recipe, chosen)[0].state_dict()
     assert all(torch.equal(value, unasked[name]) for name, value in asked.items())
