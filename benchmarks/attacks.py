@@ -83,9 +83,9 @@ def contenders(model: nn.Module, x: Tensor, y: Tensor, balls: list) -> dict[str,
         "torchattacks": each(harry),
         "foolbox": each(bethge),
         "companion, all": each(ours()),
-        "companion, all, bf16": each(ours(search=ROUNDED)),
+        "companion, all, bf16": each(ours(dtype=ROUNDED)),
         "companion, active set": each(ours(stop_early=True)),
-        "companion, active set, bf16": each(ours(stop_early=True, search=ROUNDED)),
+        "companion, active set, bf16": each(ours(stop_early=True, dtype=ROUNDED)),
     }
     if len(balls) > 1:
         del jobs["companion, all"], jobs["companion, all, bf16"], jobs["companion, active set, bf16"]
@@ -102,7 +102,7 @@ def survivors(model: nn.Module, x: Tensor, y: Tensor, balls: list, search: torch
         left = standing.setdefault(norm, torch.ones_like(y, dtype=torch.bool))
         index = left.nonzero().squeeze(1)
         settings = {"norm": norm, "eps": eps, "step_size": step, "steps": STEPS, "start": "none"}
-        found = attacks.pgd(model, x[index], y[index], **settings, stop_early=True, search=search)
+        found = attacks.pgd(model, x[index], y[index], **settings, stop_early=True, dtype=search)
         left[index] = attacks.correct(model, found, y[index])
         withstood[row] = left
     return withstood

@@ -63,7 +63,7 @@ def remove_and_retrain() -> Table:
     orders = [*ranked, *(Mask(0.5, seed=seed) for seed in range(4))]
 
     def trainings(masks: list[Mask]) -> list[Recipe]:
-        return [r for mask in masks for r in experiment.retrainings(base, mask, shares=shares, seeds=[0])]
+        return [r for mask in masks for r in experiment.retrainings(base, mask, fractions=shares, seeds=[0])]
 
     papers, ours = trainings(orders), trainings([*ranked, Mask(0.5)])
     found = {

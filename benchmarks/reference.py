@@ -89,7 +89,7 @@ def pairs(model: nn.Module, x: Tensor, y: Tensor, norm: str, eps: float) -> dict
 
     def reference(**budget: int) -> Tensor:
         settings = {**ball, **budget, "generator": generator()}
-        return attacks.evaluate(model, x, y, protocol="reference", **settings).withstood[-1]
+        return attacks.evaluate(model, x, y, protocol="reference", **settings).robust[-1]
 
     apgd = partial(attacks.apgd, model, **ball, steps=STEPS, stop_early=True, generator=generator())
     square = partial(attacks.square, model, **ball, queries=QUERIES, generator=generator())

@@ -282,8 +282,10 @@ def test_r19_tells_the_mean_of_minima_from_the_minimum_of_means():
     withstood = torch.stack([verdicts(60), ~verdicts(30)])  # 60 % and 70 %, together 30 %
     assert attack.worst_case(withstood, 0.30).status == "passed"
     assert attack.worst_case(withstood, 0.60).status == "failed"
-    assert attack.worst_case(withstood, attacks.Verdicts(withstood).mean).status == "failed"
-    assert attack.worst_case(withstood, attacks.Verdicts(withstood).worst).figure == pytest.approx(0.3)
+    assert attack.worst_case(withstood, attacks.RobustnessResult(withstood).mean).status == "failed"
+    assert attack.worst_case(withstood, attacks.RobustnessResult(withstood).worst).figure == pytest.approx(
+        0.3
+    )
     with pytest.raises(ValueError, match="one verdict for each attack and point"):
         attack.worst_case(withstood.float().mean(1), 0.6)
     with pytest.raises(ValueError, match="divide percentages by 100"):

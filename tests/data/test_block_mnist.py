@@ -7,6 +7,7 @@ import torch
 
 from companion import data, store
 from companion.data.block_mnist import PATCHES, block_mnist, null_block, signal_mask
+from companion.store.keys import identity
 from companion.training.recipe import Recipe, part
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from companion import attacks
+from companion.attacks import Protocol
 
 eagerpy = pytest.importorskip("eagerpy")
 foolbox = pytest.importorskip("foolbox")
@@ -94,7 +95,7 @@ class BoxThenBall(foolbox.attacks.L2PGD):
 @pytest.mark.parametrize("steps", STEPS)
 def test_order_of_the_projections(smooth_net, batch, steps):
     x, y = batch
-    adversarial = ours(smooth_net, x, y, "l2", steps, project_last=True)
+    adversarial = ours(smooth_net, x, y, "l2", steps, protocol=Protocol("last", project_last=True))
     close(adversarial, foolbox_pgd(smooth_net, x, y, "l2", steps, kind=BoxThenBall))
     if steps == 40:  # the two orders differ once the box matters
         assert (adversarial - ours(smooth_net, x, y, "l2", steps)).abs().max() > 1e-4
@@ -112,11 +113,13 @@ def test_floor_under_the_gradient_norm(smooth_net, batch, steps):
     class Floored(BoxThenBall):
         divisor, floor = 50.0, norms.median().item()
 
-    conventions = {"project_last": True, "loss_divisor": 50, "grad_floor": Floored.floor}
-    adversarial = ours(smooth_net, x, y, "l2", steps, **conventions)
+    conventions = {
+        "protocol": Protocol("floored", project_last=True, loss_divisor=50, grad_floor=Floored.floor)
+    }
+    adversarial = ours(smooth_net, x, y, "l2", steps, protocol=floored)
     close(adversarial, foolbox_pgd(smooth_net, x, y, "l2", steps, kind=Floored))
     if steps == 1:
-        without_floor = ours(smooth_net, x, y, "l2", steps, project_last=True)
+        without_floor = ours(smooth_net, x, y, "l2", steps, protocol=Protocol("last", project_last=True))
         same = (adversarial - without_floor).flatten(1).norm(dim=1) < 1e-6
         assert same.any() and not same.all()
 

@@ -19,7 +19,7 @@ RUNS = {
         net, x, y, norm="l2", eps=0.5, steps=5, start="none", stop_early=True
     ),
     "pgd ir_paper": lambda net, x, y: attacks.pgd(
-        net, x, y, norm="l2", eps=0.5, steps=5, **{**attacks.IR_PAPER, "start": "none"}
+        net, x, y, norm="l2", eps=0.5, steps=5, protocol=attacks.IR_PAPER, start="none"
     ),
     "fgsm": lambda net, x, y: attacks.fgsm(net, x, y, eps=0.1),
     "apgd": lambda net, x, y: attacks.apgd(net, x, y, norm="l2", eps=0.5, steps=5, start="none"),
@@ -38,14 +38,14 @@ RUNS = {
 }
 OTHERS = {
     "smoothgrad": lambda net, x, y: saliency.smoothgrad(net, x, y, samples=2, chunk=5),
-    "evaluate strong": lambda net, x, y: attacks.evaluate(net, x, y, norm="linf", eps=0.1, steps=2).withstood,
+    "evaluate strong": lambda net, x, y: attacks.evaluate(net, x, y, norm="linf", eps=0.1, steps=2).robust,
     "evaluate paper": lambda net, x, y: (
-        attacks.evaluate(net, x, y, norm="l2", eps=0.5, steps=2, protocol="ir_paper").withstood
+        attacks.evaluate(net, x, y, norm="l2", eps=0.5, steps=2, protocol="ir_paper").robust
     ),
     "evaluate reference": lambda net, x, y: (
         attacks.evaluate(
             net, x, y, norm="l2", eps=0.5, steps=2, restarts=1, queries=3, protocol="reference"
-        ).withstood
+        ).robust
     ),
 }
 
@@ -91,7 +91,7 @@ def test_verdicts_do_not_depend_on_the_chunk(norm, protocol, smooth_net, many):
             protocol=protocol,
             batch_size=size,
             generator=torch.Generator().manual_seed(6),
-        ).withstood
+        ).robust
         for size in (1, 7, 1000)
     ]
     assert verdicts[0].any() and not verdicts[0].all()

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from companion import attacks
+from companion.attacks import Protocol
 
 DIMENSIONS = 12
 
@@ -89,7 +90,15 @@ def test_optimum_against_the_bounds_l2(linear, project_last):
     eps = 0.8
     direction = ascent(linear, y)
     adversarial = attacks.pgd(
-        linear, x, y, norm="l2", eps=eps, steps=400, step_size=0.02, start="none", project_last=project_last
+        linear,
+        x,
+        y,
+        norm="l2",
+        eps=eps,
+        steps=400,
+        step_size=0.02,
+        start="none",
+        protocol=Protocol("last", project_last=project_last),
     )
     gained = (direction * (adversarial - x)).sum(1)
     best = best_margin_l2(x, direction, eps)
@@ -113,7 +122,7 @@ def test_verdicts_on_two_classes_are_exact(linear, norm):
     far_from_the_edge = (distance - eps).abs() > 1e-3 * eps
     exact = distance > eps
     assert exact.any() and not exact.all()
-    assert torch.equal(verdicts.withstood.all(0)[far_from_the_edge], exact[far_from_the_edge])
+    assert torch.equal(verdicts.robust.all(0)[far_from_the_edge], exact[far_from_the_edge])
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
@@ -160,14 +169,14 @@ def test_confident_nets_are_attacked_just_as_well(linear, loss):
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_radius_zero_is_the_identity(smooth_net, batch, norm, start):
     x, y = batch
-    for settings in ({}, {"stop_early": True}, attacks.IR_PAPER, {"loss": "margin"}):
+    for settings in ({}, {"stop_early": True}, {"protocol": attacks.IR_PAPER}, {"loss": "margin"}):
         settings = {"start": start, **settings}
         assert torch.equal(attacks.pgd(smooth_net, x, y, norm=norm, eps=0.0, **settings), x)
     assert torch.equal(attacks.fgsm(smooth_net, x, y, norm=norm, eps=0), x)
     clean = attacks.correct(smooth_net, x, y)
     for protocol in ("strong", "ir_paper"):
         verdicts = attacks.evaluate(smooth_net, x, y, norm=norm, eps=0, protocol=protocol, restarts=2)
-        assert (verdicts.withstood == clean).all()
+        assert (verdicts.robust == clean).all()
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
@@ -188,13 +197,13 @@ def test_the_strong_worst_case_counts_what_the_papers_attack_felled(norm):
         restarts=2,
         generator=torch.Generator().manual_seed(0),
     )
-    survivors = paper.withstood.all(0)
-    strong = attacks.evaluate(net, x, y, norm=norm, eps=eps, restarts=1, standing=survivors)
+    survivors = paper.robust.all(0)
+    strong = attacks.evaluate(net, x, y, norm=norm, eps=eps, restarts=1, robust=survivors)
     assert 0 < survivors.sum() < 60
-    assert not (strong.withstood & ~survivors).any()
+    assert not (strong.robust & ~survivors).any()
     assert strong.worst <= paper.worst <= paper.mean
     with pytest.raises(ValueError, match="standing"):
-        attacks.evaluate(net, x, y, norm=norm, eps=eps, protocol="ir_paper", standing=survivors)
+        attacks.evaluate(net, x, y, norm=norm, eps=eps, protocol="ir_paper", robust=survivors)
 
 
 def test_without_a_step_size_the_step_falls_from_two_radii_to_zero():
@@ -218,8 +227,8 @@ def test_what_earlier_attacks_felled_stays_fallen_even_where_this_one_finds_noth
     x = torch.rand(20, DIMENSIONS)
     y = net(x).argmax(1)
     known = torch.arange(20) % 3 > 0
-    verdicts = attacks.evaluate(net, x, y, norm="linf", eps=0.0, restarts=1, standing=known)
-    assert torch.equal(verdicts.withstood.all(0), known)
+    verdicts = attacks.evaluate(net, x, y, norm="linf", eps=0.0, restarts=1, robust=known)
+    assert torch.equal(verdicts.robust.all(0), known)
 
 
 def test_l2_starts_are_uniform_in_the_ball():

@@ -80,6 +80,6 @@ def test_reference(norm, digits):
     )
     budget = {"steps": STEPS, "restarts": 1, "targets": TARGETS, "queries": QUERIES}
     ball = {"norm": norm, "eps": BALLS[norm][1], "generator": torch.Generator().manual_seed(0)}
-    found = attacks.evaluate(net, x, y, protocol="reference", **ball, **budget).withstood.all(0)
+    found = attacks.evaluate(net, x, y, protocol="reference", **ball, **budget).robust.all(0)
     assert abs(found.sum() - expected.sum()) <= IMAGES / 200
     assert (found != expected).sum() <= 2

@@ -127,7 +127,9 @@ def test_adversarial_training_takes_the_tilt_out_of_the_boundary(seed, tmp_path,
         assert attacks.correct(net, points.x_test, points.y_test).float().mean() > 0.99
         own = points.y_train == 0
         x, y = points.x_train[own], points.y_train[own]
-        attacked = attacks.pgd(net, x, y, norm="l2", eps=0.5, steps=10, step_size=1.0, **attacks.BR_PAPER)
+        attacked = attacks.pgd(
+            net, x, y, norm="l2", eps=0.5, steps=10, step_size=1.0, protocol=attacks.BR_PAPER
+        )
         line = metrics.line_of_means(points.x_train, points.y_train)
         angles.append(metrics.angle(metrics.mean_displacement(x, attacked), line))
         distances.append(metrics.mahalanobis(attacked, points.x_train[~own]).mean().item())

@@ -94,7 +94,7 @@ def test_the_same_nets_as_roar_and_kar_and_one_list_for_the_estimate():
     mask = Mask(0.5, source=RECIPE, map=part("on_the_label"))
     found = experiment.unmaskings(RECIPE, mask, kept=(0.9,), seeds=(0,))
     kar, roar = (
-        experiment.retrainings(RECIPE, dataclasses.replace(mask, remove=r), shares=(0.1,), seeds=(0,))
+        experiment.retrainings(RECIPE, dataclasses.replace(mask, remove=r), fractions=(0.1,), seeds=(0,))
         for r in ("smallest", "largest")
     )
     assert found == kar + roar

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from companion import attacks, guards, models, quick, saliency, transforms
+from companion import attacks, guards, models, saliency, tensors, transforms
 from companion.attacks.precision import predict, still_correct
 from companion.training.loop import _step
 from companion.training.recipe import Recipe, Target, part
@@ -78,7 +78,7 @@ def test_searching_in_bfloat16_finds_the_same_verdicts(net, batch, norm, stop_ea
     x, y = batch
     settings = SETTINGS | {"norm": norm, "eps": {"linf": 0.01, "l2": 0.06}[norm], "stop_early": stop_early}
     plain = attacks.pgd(net, x, y, **settings)
-    found = attacks.pgd(net, x, y, **settings, search=BF16)
+    found = attacks.pgd(net, x, y, **settings, dtype=BF16)
     assert found.dtype == torch.float32 and not torch.equal(found, plain)
     order = {"linf": torch.inf, "l2": 2}[norm]
     assert (found - x).flatten(1).norm(order, dim=1).max() <= settings["eps"] * (1 + 1e-5)
@@ -112,8 +112,8 @@ def test_full_precision_decides_who_leaves():
     assert torch.equal(still_correct(net, x, y, rounded, BF16), truly)
     assert not torch.equal(still_correct(net, x, y, rounded, None), truly)
     assert attacks.flips(net, x, y).tolist() == [False, False, True, True]
-    assert not attacks.flips(net, x, y, search=None).any()
-    found = attacks.pgd(net, x, y, norm="linf", eps=0.4, steps=3, start="none", stop_early=True, search=BF16)
+    assert not attacks.flips(net, x, y, dtype=None).any()
+    found = attacks.pgd(net, x, y, norm="linf", eps=0.4, steps=3, start="none", stop_early=True, dtype=BF16)
     assert torch.equal((found != x).squeeze(1), truly)  # those that stood were moved, those that fell stayed
 
 
@@ -130,7 +130,7 @@ def test_full_precision_is_asked_only_about_doubtful_samples(net, batch):
 
 def test_other_precisions_are_named(net, batch):
     with pytest.raises(ValueError, match="torch.float16.*bfloat16"):
-        attacks.pgd(net, *batch, **SETTINGS, search=torch.float16)
+        attacks.pgd(net, *batch, **SETTINGS, dtype=torch.float16)
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
@@ -145,13 +145,13 @@ def test_a_curve_is_each_radius_on_what_the_smaller_ones_left(net, batch, norm):
     fixed = generator()
     standing = None
     for radius in (0.0, small, large):
-        alone = attacks.evaluate(net, x, y, eps=radius, standing=standing, **settings, generator=fixed)
-        standing = alone.withstood.all(0)
-        assert torch.equal(found[radius].withstood, alone.withstood)
+        alone = attacks.evaluate(net, x, y, eps=radius, robust=standing, **settings, generator=fixed)
+        standing = alone.robust.all(0)
+        assert torch.equal(found[radius].robust, alone.robust)
     shares = [verdicts.worst for verdicts in found.values()]
     assert shares[0] == pytest.approx(39 / 40) and shares[0] > shares[1] > shares[2] > 0
-    first = attacks.curve(net, x, y, eps=[small], **settings, standing=torch.arange(40) < 20)
-    assert not first[small].withstood[:, 20:].any()
+    first = attacks.curve(net, x, y, eps=[small], **settings, robust=torch.arange(40) < 20)
+    assert not first[small].robust[:, 20:].any()
 
 
 def generator():
@@ -185,10 +185,10 @@ def test_smoothgrad_needs_no_more_memory_for_more_samples(net):
 
 
 def test_batch_size_follows_the_images():
-    assert quick.batch_size(torch.rand(5, 1, 28, 28)) == 204
-    assert quick.batch_size(torch.rand(5, 1, 8, 8)) == 2500
-    assert quick.batch_size(torch.rand(5, 3, 512, 512)) == 16
-    assert quick.batch_size(torch.rand(0, 1, 8, 8)) >= 16
+    assert tensors.batch_size(torch.rand(5, 1, 28, 28)) == 204
+    assert tensors.batch_size(torch.rand(5, 1, 8, 8)) == 2500
+    assert tensors.batch_size(torch.rand(5, 3, 512, 512)) == 16
+    assert tensors.batch_size(torch.rand(0, 1, 8, 8)) >= 16
 
 
 class Waits(TorchDispatchMode):

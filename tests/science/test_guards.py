@@ -65,7 +65,7 @@ BALL = {"norm": "linf", "eps": 0.1}
 #: What differentiates the model, as (model, x, y) -> result; every one of small cost.
 DIFFERENTIATE = {
     "pgd": lambda net, x, y: attacks.pgd(net, x, y, **BALL, steps=2),
-    "pgd bfloat16": lambda net, x, y: attacks.pgd(net, x, y, **BALL, steps=2, search=torch.bfloat16),
+    "pgd bfloat16": lambda net, x, y: attacks.pgd(net, x, y, **BALL, steps=2, dtype=torch.bfloat16),
     "fgsm": lambda net, x, y: attacks.fgsm(net, x, y, **BALL),
     "apgd": lambda net, x, y: attacks.apgd(net, x, y, **BALL, steps=2),
     "evaluate": lambda net, x, y: attacks.evaluate(net, x, y, **BALL, steps=2),

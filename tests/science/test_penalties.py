@@ -87,7 +87,7 @@ def test_shares_weigh_the_samples_of_both_means(linear):
     shares = again.bincount() / 10
     settings = {"gradient_norm": "l2", "lambda_g": 0.5, "weight_norm": "l2", "lambda_w": 0.1}
     repeated = losses.penalised(net, x[again], y[again], **settings)
-    torch.testing.assert_close(losses.penalised(net, x, y, shares=shares.double(), **settings), repeated)
+    torch.testing.assert_close(losses.penalised(net, x, y, weights=shares.double(), **settings), repeated)
 
 
 def test_a_dead_net_gives_finite_gradients():
@@ -120,7 +120,7 @@ def test_a_dead_net_gives_finite_gradients():
         ({"lambda_w": 0.1}, "without a norm.*weight_norm"),
         ({"lambda_g": 0.1}, "without a norm.*gradient_norm"),
         ({"gradient_norm": "l1", "lambda_g": 1, "of": "margin"}, "of='margin'"),
-        ({"shares": torch.ones(3)}, r"shares has shape \(3,\)"),
+        ({"weights": torch.ones(3)}, r"weights has shape \(3,\)"),
     ],
 )
 def test_wrong_settings_are_named(linear, settings, words):

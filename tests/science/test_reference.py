@@ -483,7 +483,7 @@ def test_scaled_logits_stop_cross_entropy_alone(norm):
     verdicts = attacks.evaluate(
         masked, x, y, norm=norm, eps=eps, protocol="reference", generator=generator(), **budget
     )
-    assert verdicts.withstood[0].float().mean() > 0.8 and verdicts.worst < 0.3
+    assert verdicts.robust[0].float().mean() > 0.8 and verdicts.worst < 0.3
 
 
 class Levels(nn.Module):
@@ -512,13 +512,13 @@ def test_square_attacks_where_there_is_no_gradient(norm):
         steps=5,
         restarts=1,
         queries=300,
-        standing=strong.withstood.all(0),
+        robust=strong.robust.all(0),
         generator=generator(),
         **ball,
     )
     assert reference.worst < strong.worst - 0.2
     assert reference.attacks[-1] == "square"
-    assert not (reference.withstood[-1] & ~reference.withstood[-2]).any()
+    assert not (reference.robust[-1] & ~reference.robust[-2]).any()
 
 
 def test_a_black_box_without_a_graph():
@@ -554,7 +554,7 @@ def test_verdicts_on_ten_linear_classes_are_exact(norm):
         net, x, y, norm=norm, eps=eps, protocol="reference", steps=30, restarts=1, queries=50,
         generator=generator(),
     )  # fmt: skip
-    assert torch.equal(verdicts.withstood.all(0), gap <= 0)
+    assert torch.equal(verdicts.robust.all(0), gap <= 0)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 4, 6])
@@ -567,7 +567,7 @@ def test_members_and_what_few_classes_are_attacked_with(classes):
     targeted = "apgd targeted margin" if classes < 4 else "apgd targeted dlr"
     aims = min(4, classes - 1)
     expected = ["apgd cross_entropy"] * 2 + [targeted] * aims + ["pgd margin"] * 2 + ["square"]
-    assert list(verdicts.attacks) == expected and len(verdicts.withstood) == len(expected)
+    assert list(verdicts.attacks) == expected and len(verdicts.robust) == len(expected)
     # 3 steps are 4 passes for Auto-PGD, 3 for PGD; 5 queries; one to judge each member, two over clean images
     assert sum(seen) == 30 * ((2 + aims) * 4 + 2 * 3 + 5 + len(expected) + 2)
     for fewer, names in (
@@ -589,12 +589,12 @@ def test_reference_only_fells(norm):
     net.register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0])))
     verdicts = attacks.evaluate(
         net, x, y, norm=norm, eps=eps, protocol="reference", steps=20, restarts=1, targets=2, queries=20,
-        standing=earlier, generator=generator(),
+        robust=earlier, generator=generator(),
     )  # fmt: skip
     standing = earlier & (torch.arange(60) >= 5)
-    assert 0 < verdicts.withstood[-1].sum() < standing.sum()
-    assert not (verdicts.withstood & ~standing).any()
-    assert not (verdicts.withstood[1:] & ~verdicts.withstood[:-1]).any()
+    assert 0 < verdicts.robust[-1].sum() < standing.sum()
+    assert not (verdicts.robust & ~standing).any()
+    assert not (verdicts.robust[1:] & ~verdicts.robust[:-1]).any()
     assert (
         sorted(seen)[-2:] == [60, 60] and sorted(seen)[-3] == standing.sum()
     )  # two looks at the clean images
@@ -608,7 +608,7 @@ def test_reference_verdicts_do_not_depend_on_the_chunk(norm):
         attacks.evaluate(
             net, x, y, norm=norm, eps=eps, protocol="reference", steps=2, restarts=1, targets=1, queries=10,
             batch_size=size, generator=generator(),
-        ).withstood
+        ).robust
         for size in (1, 7, 1000)
     )  # fmt: skip
     assert first[-1].any() and not first[0].all()

@@ -100,12 +100,12 @@ class TestMasked:
 
     @pytest.mark.parametrize(
         "change",
-        [{"share": 1.1}, {"remove": "all"}, {"shows": "both"}, {"ranks": torch.zeros(1, 1, 2, 2)}],
+        [{"fraction": 1.1}, {"remove": "all"}, {"shows": "both"}, {"ranks": torch.zeros(1, 1, 2, 2)}],
     )
     def test_errors(self, change):
         x = torch.rand(1, 1, 3, 3)
         with pytest.raises(ValueError):
-            saliency.masked(**({"x": x, "ranks": saliency.ranks(x), "share": 0.5} | change))
+            saliency.masked(**({"x": x, "ranks": saliency.ranks(x), "fraction": 0.5} | change))
 
     @pytest.mark.parametrize("fill", ["median", 2.0])
     def test_unknown_fill(self, fill):
@@ -114,11 +114,11 @@ class TestMasked:
 
     @pytest.mark.parametrize(
         "settings",
-        [{"share": 0.0}, {"source": PLAIN}, {"remove": "all"}, {"unit": "image"}, {"shows": "both"}],
+        [{"fraction": 0.0}, {"source": PLAIN}, {"remove": "all"}, {"unit": "image"}, {"shows": "both"}],
     )
     def test_a_mask_that_cannot_be_is_refused(self, settings):
         with pytest.raises(ValueError):
-            Mask(**({"share": 0.5} | settings))
+            Mask(**({"fraction": 0.5} | settings))
         with pytest.raises(ValueError, match="target"):
             dataclasses.replace(PLAIN, mask=Mask(0.5), target=object())
 
@@ -234,7 +234,7 @@ class TestPlantedMaps:
 
     def test_removing_a_planted_label_leaves_chance_keeping_it_leaves_everything_random_neither(self):
         recipe = dataclasses.replace(RETRAINED, model=part("mlp", hidden=(64, 64)), epochs=15)
-        settings = {"shares": (0.2, 0.6), "seeds": (0,)}
+        settings = {"fractions": (0.2, 0.6), "seeds": (0,)}
         mask = Mask(0.5, source=recipe, map=part("planted"))
         roar = experiment.retrained_accuracies(recipe, mask, **settings)
         keep = dataclasses.replace(mask, remove="smallest")
@@ -243,15 +243,15 @@ class TestPlantedMaps:
         assert roar.max() < 0.2 and kar.min() > 0.95 and (random > 0.25).all() and (random < 0.95).all()
         other = experiment.retrained_accuracies(recipe, Mask(0.5, seed=1), **settings)
         ends = {"ends": (1.0, 0.1)}
-        planted_score = experiment.mu_roar(settings["shares"], roar, random, **ends).item()
-        best = experiment.mu_roar(settings["shares"], torch.full_like(roar, 0.1), random, **ends).item()
+        planted_score = experiment.mu_roar(settings["fractions"], roar, random, **ends).item()
+        best = experiment.mu_roar(settings["fractions"], torch.full_like(roar, 0.1), random, **ends).item()
         assert planted_score > 0.85 * best
-        assert abs(experiment.mu_roar(settings["shares"], other, random, **ends).item()) < 0.2 * best
+        assert abs(experiment.mu_roar(settings["fractions"], other, random, **ends).item()) < 0.2 * best
 
 
 class TestEngine:
     def test_random_and_end_points_are_trained_once_for_all_curves(self):
-        settings = {"shares": (0, 0.5, 1), "seeds": (0, 1)}
+        settings = {"fractions": (0, 0.5, 1), "seeds": (0, 1)}
         gradients = [
             experiment.retrainings(RETRAINED, dataclasses.replace(GRADIENT, remove=r), **settings)
             for r in ("largest", "smallest")
@@ -292,20 +292,20 @@ class TestEngine:
             for eps in (0.1, 0.2, 0.3)
         ]
         masks = [Mask(0.5, source=source, map=part("loss_gradient")) for source in sources]
-        jobs = [r for m in masks for r in experiment.retrainings(RETRAINED, m, shares=SHARES, seeds=(0,))]
+        jobs = [r for m in masks for r in experiment.retrainings(RETRAINED, m, fractions=SHARES, seeds=(0,))]
         # 3 sources and 15 retrainings, 2 epochs of 3 steps each, 36 s a step
         assert store.estimate(jobs, jobs=1) == "18 nets to train, about 65 min in one process."
         assert len(timed) == 2
 
     def test_every_retraining_is_kept_on_its_own(self, monkeypatch):
-        jobs = experiment.retrainings(RETRAINED, GRADIENT, shares=(0.3, 0.6), seeds=(0,))
+        jobs = experiment.retrainings(RETRAINED, GRADIENT, fractions=(0.3, 0.6), seeds=(0,))
         assert store.missing(jobs) == [PLAIN, *jobs] and pickle.loads(pickle.dumps(jobs)) == jobs
         assert store.estimate(jobs).startswith("3 nets to train")
         store.train_all(jobs[:1])
         assert store.missing(jobs) == jobs[1:]
-        found = experiment.retrained_accuracies(RETRAINED, GRADIENT, shares=(0.3, 0.6), seeds=(0,))
+        found = experiment.retrained_accuracies(RETRAINED, GRADIENT, fractions=(0.3, 0.6), seeds=(0,))
         monkeypatch.setattr(nets, "train", None)  # another training would fail
-        again = experiment.retrained_accuracies(RETRAINED, GRADIENT, shares=(0.3, 0.6), seeds=(0,))
+        again = experiment.retrained_accuracies(RETRAINED, GRADIENT, fractions=(0.3, 0.6), seeds=(0,))
         assert torch.equal(found, again) and found.shape == (2, 1)
 
 
@@ -320,22 +320,22 @@ def test_the_mask_of_a_linear_net_s_logit_gradient_is_its_decision(monkeypatch):
     source = dataclasses.replace(PLAIN, data=part("digits"), model=part("linear"), epochs=3)
     mask = Mask(0.9, source=source, map=part("loss_gradient", of="logit"))
     reader = dataclasses.replace(source, optimiser=part("Adam", lr=1e-2), schedule="constant", epochs=5)
-    leak = experiment.mask_leak(reader, mask, shares=(0.5, 0.9), seeds=(0,))
-    accuracy = experiment.retrained_accuracies(source, mask, shares=(0,), seeds=(0,)).item()
+    leak = experiment.mask_leak(reader, mask, fractions=(0.5, 0.9), seeds=(0,))
+    accuracy = experiment.retrained_accuracies(source, mask, fractions=(0,), seeds=(0,)).item()
     assert (leak.decision > 0.99).all() and (leak.decision_on_errors > 0.95).all()
     torch.testing.assert_close(leak.accuracy, torch.full((2, 1), accuracy).double(), atol=0.02, rtol=0)
     read = dataclasses.replace(mask, shows="mask")
     assert store.present(dataclasses.replace(reader, mask=read))
     told = dataclasses.replace(mask, map=part("loss_gradient", of="logit", label="true"))
-    leak = experiment.mask_leak(reader, told, shares=(0.9,), seeds=(0,))  # such a mask is the label itself
+    leak = experiment.mask_leak(reader, told, fractions=(0.9,), seeds=(0,))  # such a mask is the label itself
     assert leak.accuracy > 0.99 and leak.decision_on_errors < 0.05
     assert leak.decision.item() == pytest.approx(accuracy, abs=0.02)
     # so a map that names the decision's own pixels scores worse than chance: nothing it removes is missed
-    roar = experiment.retrained_accuracies(reader, mask, shares=(0.9,), seeds=(0,))
-    random = experiment.retrained_accuracies(reader, Mask(0.9), shares=(0.9,), seeds=(0,))
+    roar = experiment.retrained_accuracies(reader, mask, fractions=(0.9,), seeds=(0,))
+    random = experiment.retrained_accuracies(reader, Mask(0.9), fractions=(0.9,), seeds=(0,))
     assert roar > random + 0.2
     with pytest.raises(ValueError, match="source"):
-        experiment.mask_leak(reader, Mask(0.5), shares=(0.5,), seeds=(0,))
+        experiment.mask_leak(reader, Mask(0.5), fractions=(0.5,), seeds=(0,))
 
 
 def test_pairs_that_are_no_numbers_have_no_correlation():

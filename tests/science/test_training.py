@@ -282,7 +282,7 @@ class TestStore:
         changed = [
             dataclasses.replace(mask, **{name: value})
             for name, value in {
-                "share": 0.4,
+                "fraction": 0.4,
                 "source": PLAIN,
                 "map": part("gradient_x_input"),
                 "remove": "smallest",

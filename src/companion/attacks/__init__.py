@@ -1,9 +1,8 @@
 """Attacks: pure functions (model, x, y, *, norm, eps, ...) -> x_adv on pixels in [0, 1]."""
 
 from companion.attacks.apgd import apgd
-from companion.attacks.br_paper import BR_PAPER
 from companion.attacks.curve import curve
-from companion.attacks.evaluate import BUDGETS, Verdicts, correct, evaluate
+from companion.attacks.evaluate import RobustnessResult, correct, evaluate
 from companion.attacks.fgsm import fgsm
 from companion.attacks.minimal import (
     Minimal,
@@ -14,8 +13,9 @@ from companion.attacks.minimal import (
     l2_bim,
 )
 from companion.attacks.objectives import OBJECTIVES, TARGETED, dlr, margin, targeted_dlr
-from companion.attacks.pgd import IR_PAPER, STRONG, pgd
+from companion.attacks.pgd import pgd
 from companion.attacks.precision import flips
+from companion.attacks.protocols import BR_PAPER, BUDGETS, IR_PAPER, PROTOCOLS, STRONG, Protocol
 from companion.attacks.square import square
 
 __all__ = [
@@ -23,10 +23,12 @@ __all__ = [
     "BUDGETS",
     "IR_PAPER",
     "OBJECTIVES",
+    "PROTOCOLS",
     "STRONG",
     "TARGETED",
     "Minimal",
-    "Verdicts",
+    "Protocol",
+    "RobustnessResult",
     "accuracy_curve",
     "apgd",
     "carlini_wagner",

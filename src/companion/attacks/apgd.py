@@ -10,7 +10,7 @@ from companion.attacks.norms import given_start, project, random_start, steepest
 from companion.attacks.objectives import OBJECTIVES, TARGETED
 
 MOMENTUM = 0.75  # alpha
-ENOUGH = 0.75  # rho: a step size stays while this share of its steps raises the loss
+ENOUGH = 0.75  # rho: a step size stays while this fraction of its steps raises the loss
 
 
 def apgd(
@@ -82,11 +82,11 @@ def apgd(
             s.gradient = guards.gradient(values, point)
             s.previous, s.value = s.value, values.detach()
             if stop_early:
-                standing = logits.argmax(1) == s.classes[:, 0]
-                if not standing.all():
-                    adversarial[s.index[~standing]] = s.image[~standing]
-                    s = _only(standing, s)
-                    if not standing.any():
+                robust = logits.argmax(1) == s.classes[:, 0]
+                if not robust.all():
+                    adversarial[s.index[~robust]] = s.image[~robust]
+                    s = _only(robust, s)
+                    if not robust.any():
                         break
             _keep_the_best(s)
             if step in lengths:
@@ -155,12 +155,12 @@ def _pick(flag: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
 def _intervals(steps: int) -> dict[int, int]:
     """The checkpoints w_j = ceil(p_j * steps) and w_j - w_{j-1}; p_j in per cent: 0, 22, 41, 57, 70, ..."""
-    lengths, last, share, gap = {0: 0}, 0, 22, 22
-    while share <= 100:
-        checkpoint = -(-share * steps // 100)
+    lengths, last, fraction, gap = {0: 0}, 0, 22, 22
+    while fraction <= 100:
+        checkpoint = -(-fraction * steps // 100)
         lengths.setdefault(checkpoint, checkpoint - last)
         last, gap = checkpoint, max(gap - 3, 6)
-        share += gap
+        fraction += gap
     return lengths
 
 

@@ -1,4 +1,4 @@
-"""The attacks of a protocol, one after the other, each to be run on what the earlier ones left standing."""
+"""The attacks of a protocol, one after the other, each to be run on what the earlier ones left robust."""
 
 from collections.abc import Callable, Iterator
 
@@ -84,7 +84,7 @@ def _on_part(
 ) -> Callable[[Tensor], Tensor]:
     """The attack as a function of indices. each: settings that have one entry per sample.
 
-    They are drawn for all of x, so that no sample's attack depends on which others stand.
+    They are drawn for all of x, so that no sample's attack depends on which others are still robust.
     """
     return lambda part: attack(
         model, x[part], y[part], **settings, **{name: value[part] for name, value in each.items()}

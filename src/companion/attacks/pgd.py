@@ -7,14 +7,7 @@ from companion import guards
 from companion.attacks.norms import given_start, project, random_start, steepest
 from companion.attacks.objectives import OBJECTIVES
 from companion.attacks.precision import predict, still_correct
-
-#: The default protocol, spelled out: per-sample loss, no gradient floor, uniform start in the ball. Its step
-#: falls from 2 * eps to 0: on digits nets a constant 2.5 * eps / steps left up to 7 points more standing.
-STRONG = {"start": "ball", "grad_floor": 0.0, "loss_divisor": 1, "project_last": False}
-
-#: The protocol of IR's released code (advertorch, facts IR-E5): the loss is averaged over a batch of
-#: 50, the l2 gradient norm is floored at 1e-6, the l2 start is a random image, the ball comes after the box.
-IR_PAPER = {"start": "image", "grad_floor": 1e-6, "loss_divisor": 50, "project_last": True}
+from companion.attacks.protocols import STRONG, Protocol
 
 
 def pgd(
@@ -27,14 +20,12 @@ def pgd(
     steps: int = 40,
     step_size: float | None = None,
     loss: str = "cross_entropy",
-    start: str | Tensor = "ball",
-    grad_floor: float = 0.0,
-    loss_divisor: float = 1,
-    project_last: bool = False,
+    protocol: Protocol = STRONG,
+    start: str | Tensor | None = None,
     stop_early: bool = False,
     mode: str = "eval",
     generator: torch.Generator | None = None,
-    search: torch.dtype | None = None,
+    dtype: torch.dtype | None = None,
     trace: list | None = None,
 ) -> Tensor:
     r"""Untargeted PGD: x_{t+1} = Pi(x_t + step_size * steepest(grad_x loss(x_t, y))).
@@ -42,23 +33,21 @@ def pgd(
     Source: Madry et al. 2018; IR (Noack et al. 2020) eq. 11-12, with the gradient inside sign() that
     eq. 11 omits (IR-E2) and the l2-normalised gradient for l2 that its code uses.
 
-    x: (B, ...) in [0, 1]; y: (B,) int64. eps, step_size: pixel units. A step_size given is constant;
-    without one the step falls linearly from 2 * eps to 0: it starts wide, as in Croce & Hein 2020, and ends
-    fine. loss: "cross_entropy" or "margin" (a key of OBJECTIVES).
-    start: "ball" (uniform), "image" (advertorch's l2 start), "none", or a tensor shaped like x,
-    pulled into the ball.
-    grad_floor, loss_divisor, project_last: the weaker conventions of IR's code; see IR_PAPER. A loss
-    averaged over a batch of B is the per-sample loss with loss_divisor=B, however many samples are attacked
-    at once; it matters only together with grad_floor. project_last clips to [0, 1] before the ball
-    instead of after.
+    x: (B, ...) in [0, 1]; y: (B,) int64.
+    eps, step_size: pixel units. A step_size given is constant; without one the step falls linearly from
+    2 * eps to 0: it starts wide, as in Croce & Hein 2020, and ends fine. (On digits nets a constant
+    2.5 * eps / steps left up to 7 points more robust.)
+    loss: "cross_entropy" or "margin" (a key of OBJECTIVES).
+    protocol: how the attack starts, steps and projects; a paper's own is weaker (attacks.protocols).
+    start: None for the protocol's, "ball", "image", "none", or a tensor shaped like x, pulled into the ball.
     stop_early: a sample stops at its first misclassified iterate (the active set): never weaker than
-    judging the last iterate, and cheaper. mode: "train" keeps dropout and batch statistics active, as
-    the papers' adversarial training does.
-    search: None, or torch.bfloat16 for gradients computed under autocast, about twice as fast for larger nets
+    judging the last iterate, and cheaper.
+    mode: "train" keeps dropout and batch statistics active, as the papers' adversarial training does.
+    dtype: None, or torch.bfloat16 for gradients computed under autocast, about twice as fast for larger nets
     where the device has it. Iterates and projections keep x's precision; stop_early asks the full-precision
     net wherever rounded logits leave doubt; callers predict again in full precision (attacks.correct).
     trace: a list to which each step appends the objective at the iterate it starts from, (B,), and NaN for
-    samples that had stopped before; the iterate a sample falls at is its last entry.
+    samples that had stopped before; a stopped sample's last entry is of its misclassified iterate.
 
     Returns x_adv, shaped like x, in [0, 1] and within eps of x. eps = 0 returns x itself, bit for bit.
     Raises ValueError on a wrong range, dtype, shape, label, device, norm or setting, on no images, on a net
@@ -77,6 +66,7 @@ def pgd(
     if eps == 0:
         return x.clone()
     objective = OBJECTIVES[loss]
+    start = protocol.start if start is None else start
     if isinstance(start, Tensor):
         delta = project(given_start(start, x) - x, norm, eps)
     else:
@@ -90,7 +80,7 @@ def pgd(
     with guards.frozen(model, mode, moving=True), torch.enable_grad():
         for step in range(steps):
             point = current.detach().requires_grad_()
-            logits = predict(model, point, search)
+            logits = predict(model, point, dtype)
             if step == 0:
                 guards.check_labels(y, logits)
             value = objective(logits, labels)
@@ -98,23 +88,25 @@ def pgd(
                 everybody = torch.full((len(x),), torch.nan, dtype=value.dtype, device=x.device)
                 trace.append(everybody.index_copy(0, active, value.detach()))
             if stop_early:
-                standing = still_correct(model, current, labels, logits, search)
-                if not standing.any():
+                robust = still_correct(model, current, labels, logits, dtype)
+                if not robust.any():
                     break
             gradient = guards.gradient(value, point, finite=False)
             if mode == "eval":  # counted here and asked at the end: asking waits for the device
                 lost = torch.maximum(lost, guards.without_numbers(gradient))
-            if stop_early and not standing.all():
-                adversarial[active[~standing]] = current[~standing]
-                active, gradient = active[standing], gradient[standing]
-                clean, labels, current = clean[standing], labels[standing], current[standing]
+            if stop_early and not robust.all():
+                adversarial[active[~robust]] = current[~robust]
+                active, gradient = active[robust], gradient[robust]
+                clean, labels, current = clean[robust], labels[robust], current[robust]
             size = 2 * eps * (1 - step / steps) if step_size is None else step_size
-            delta = current - clean + size * steepest(gradient / loss_divisor, norm, grad_floor)
-            if project_last:
+            delta = (
+                current - clean + size * steepest(gradient / protocol.loss_divisor, norm, protocol.grad_floor)
+            )
+            if protocol.project_last:
                 current = clean + project((clean + delta).clamp(0, 1) - clean, norm, eps)
             else:
                 current = (clean + project(delta, norm, eps)).clamp(0, 1)
         adversarial[active] = current
-    if mode == "eval":  # in train mode a NaN is told by the training's loss
+    if mode == "eval":  # in train mode the training's loss shows a NaN
         guards.check_numbers(lost, len(x))
     return adversarial.detach()

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from companion import guards, quick
+from companion import guards
 from companion.attacks.objectives import margin
 
 #: Rounded logits leave doubt where their margin is below this share of their spread. bfloat16 keeps 8 bits,
@@ -11,32 +11,32 @@ from companion.attacks.objectives import margin
 DOUBT = 0.02
 
 
-def predict(model: nn.Module, x: Tensor, search: torch.dtype | None) -> Tensor:
-    """Logits in x's precision: computed in it for search=None, else under autocast to `search`.
+def predict(model: nn.Module, x: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """Logits in x's precision: computed in it for dtype=None, else under autocast to `dtype`.
 
-    Raises ValueError on a search other than None and torch.bfloat16, whose range, unlike float16's, is wide
+    Raises ValueError on a dtype other than None and torch.bfloat16, whose range, unlike float16's, is wide
     enough for gradients without a scale.
     """
-    if search is None:
-        return quick.logits(model, x)
-    if search != torch.bfloat16:
-        raise ValueError(f"search={search}; expected None or torch.bfloat16")
-    with torch.autocast(x.device.type, dtype=search):
-        logits = quick.logits(model, x)
+    if dtype is None:
+        return model(x)
+    if dtype != torch.bfloat16:
+        raise ValueError(f"dtype={dtype}; expected None or torch.bfloat16")
+    with torch.autocast(x.device.type, dtype=dtype):
+        logits = model(x)
     guards.check_logits(logits)
     return logits.to(x.dtype)
 
 
 @torch.no_grad()
 def still_correct(
-    model: nn.Module, x: Tensor, y: Tensor, logits: Tensor, search: torch.dtype | None
+    model: nn.Module, x: Tensor, y: Tensor, logits: Tensor, dtype: torch.dtype | None
 ) -> Tensor:
-    """Which samples the full-precision net classifies rightly, bool (B,), given what the search computed.
+    """Which samples the full-precision net classifies rightly, bool (B,), given the logits of the attack.
 
     Rounded logits are taken at their word only far from the boundary; the net is asked about the others, so
     no sample leaves an attack that full precision would keep in it.
     """
-    if search is None:
+    if dtype is None:
         return logits.argmax(1) == y
     correct = -margin(logits, y) > DOUBT * (logits.amax(1) - logits.amin(1))
     doubtful = (~correct).nonzero().squeeze(1)
@@ -51,12 +51,12 @@ def flips(
     x: Tensor,
     y: Tensor,
     *,
-    search: torch.dtype | None = torch.bfloat16,
+    dtype: torch.dtype | None = torch.bfloat16,
     batch_size: int = 1000,
 ) -> Tensor:
     """Which verdicts on x, right or wrong, full precision turns round, in eval mode: bool (B,).
 
-    search: the precision of the verdicts in question; with None both are x's own. The second prediction is
+    dtype: the precision of the verdicts in question; with None both are x's own. The second prediction is
     made with another batch size, so it also tells whether verdicts hang on that. Errors as in `attacks.pgd`.
     """
     guards.check_images(x, y, model)
@@ -67,4 +67,4 @@ def flips(
         return logits.argmax(1) == y
 
     with guards.frozen(model):
-        return verdicts(search, batch_size) != verdicts(None, max(1, batch_size // 2 - 1))
+        return verdicts(dtype, batch_size) != verdicts(None, max(1, batch_size // 2 - 1))

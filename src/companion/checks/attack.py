@@ -209,7 +209,7 @@ def many_steps_beat_one(many: Tensor, single: Tensor) -> Check:
 def worst_case(withstood: Tensor, reported: float | None = None) -> Check:
     """R19: what is reported is the mean over points of the worst case over attacks. Figure: that mean.
 
-    withstood: bool (attacks, B), such as Verdicts.withstood. reported: the share reported for them; None
+    withstood: bool (attacks, B), such as Verdicts.robust. reported: the share reported for them; None
     for the companion's own, which is this mean. The minimum of means and the mean of means are larger.
     Raises ValueError where withstood holds no single verdicts, or reported is no share.
     """

@@ -123,5 +123,5 @@ def mean_loss_with_floor(
     The loss is averaged over a batch of 50 and the l2 gradient norm floored at 1e-6: small gradients shorten
     the step. settings: further ones of attacks.pgd.
     """
-    settings = IR_PAPER | {"step_size": 2.5 * eps / steps} | settings
+    settings = {"protocol": IR_PAPER, "step_size": 2.5 * eps / steps} | settings
     return pgd(model, x, y, norm=norm, eps=eps, steps=steps, **settings)

@@ -36,7 +36,7 @@ def fast(
     steps: int = 40,
     twin: nn.Module | None = None,
     recipe: Recipe | None = None,
-    verdicts: attacks.Verdicts | None = None,
+    verdicts: attacks.RobustnessResult | None = None,
     reported: float | None = None,
     limit: int = 1000,
     grid_points: int = 100,
@@ -119,7 +119,7 @@ def fast(
         found += [not_run(id, stopped[0]) for id in _ON_POINTS if id not in known]
     if verdicts is not None:
         found = [check for check in found if check.id != "R19"]
-        found.append(rows.worst_case(verdicts.withstood, reported))
+        found.append(rows.worst_case(verdicts.robust, reported))
     return complete(norm, eps, len(x), found, _IN_SLOW)
 
 

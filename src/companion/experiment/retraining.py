@@ -16,52 +16,55 @@ from companion import guards, metrics, store
 from companion.training.recipe import Mask, Recipe
 
 
-def retrainings(recipe: Recipe, mask: Mask, *, shares: Sequence[float], seeds: Sequence[int]) -> list[Recipe]:
-    """`recipe` on images masked by `mask`, for every share and, innermost, every training seed.
+def retrainings(
+    recipe: Recipe, mask: Mask, *, fractions: Sequence[float], seeds: Sequence[int]
+) -> list[Recipe]:
+    """`recipe` on images masked by `mask`, for every fraction and, innermost, every training seed.
 
-    shares: of the pixels that are replaced, in [0, 1]; mask.share itself does not count. Share 0 is the
-    recipe unmasked, share 1 the same for every map, and a random order (mask.source None) the same for ROAR
-    and KAR: such nets are trained once for all curves. BR's code retrains its random baseline for every net.
+    fractions: of the pixels that are replaced, in [0, 1]; mask.fraction itself does not count. Fraction 0 is
+    the recipe unmasked, fraction 1 the same for every map, and a random order (mask.source None) the same for
+    ROAR and KAR: such nets are trained once for all curves. BR's code retrains its random baseline for every
+    net.
     """
-    return [replace(recipe, mask=_at(mask, share), seed=seed) for share in shares for seed in seeds]
+    return [replace(recipe, mask=_at(mask, fraction), seed=seed) for fraction in fractions for seed in seeds]
 
 
-def _at(mask: Mask, share: float) -> Mask | None:
-    if share == 0:
+def _at(mask: Mask, fraction: float) -> Mask | None:
+    if fraction == 0:
         return None
-    if share == 1 or mask.source is None:
+    if fraction == 1 or mask.source is None:
         mask = replace(mask, source=None, map=None, remove="largest")
-    return replace(mask, share=share)
+    return replace(mask, fraction=fraction)
 
 
 def retrained_accuracies(
-    recipe: Recipe, mask: Mask, *, shares: Sequence[float], seeds: Sequence[int], device: str = "cpu"
+    recipe: Recipe, mask: Mask, *, fractions: Sequence[float], seeds: Sequence[int], device: str = "cpu"
 ) -> Tensor:
-    """Accuracy on the masked test images of every retrained net: (S, R), shares by seeds, in [0, 1].
+    """Accuracy on the masked test images of every retrained net: (S, R), fractions by seeds, in [0, 1].
 
     A ROAR curve where mask.remove is "largest", a KAR curve where it is "smallest". Source: BR section 3.2,
-    whose KAR counts the share kept: that mirrors the curve and leaves its area as it is.
+    whose KAR counts the fraction kept: that mirrors the curve and leaves its area as it is.
     Nets that the store lacks are trained; accuracies are kept there too.
     """
-    every = retrainings(recipe, mask, shares=shares, seeds=seeds)
+    every = retrainings(recipe, mask, fractions=fractions, seeds=seeds)
     found = [store.measure(metrics.accuracy, r, device=device) for r in every]
-    return torch.tensor(found, dtype=torch.float64).view(len(shares), len(seeds))
+    return torch.tensor(found, dtype=torch.float64).view(len(fractions), len(seeds))
 
 
 def area_under(
-    shares: Sequence[float], accuracies: Tensor, *, ends: tuple[float, float] | None = None
+    fractions: Sequence[float], accuracies: Tensor, *, ends: tuple[float, float] | None = None
 ) -> Tensor:
-    """Area under a curve of accuracies (S, R) over shares in [0, 1], by the trapezoidal rule: (R,).
+    """Area under a curve of accuracies (S, R) over fractions in [0, 1], by the trapezoidal rule: (R,).
 
-    ends: the accuracies at shares 0 and 1 where `shares` leaves them out. BR's code fixes them at the
+    ends: the accuracies at fractions 0 and 1 where `fractions` leaves them out. BR's code fixes them at the
     accuracy on whole images and at chance. The area over the curve is 1 minus the area under it.
-    Raises ValueError for shares that do not ascend from 0 to 1, ends included.
+    Raises ValueError for fractions that do not ascend from 0 to 1, ends included.
     """
-    if len(shares) != len(accuracies):
+    if len(fractions) != len(accuracies):
         raise ValueError(
-            f"{len(shares)} shares, but accuracies for {len(accuracies)}: one row for each share"
+            f"{len(fractions)} fractions, but accuracies for {len(accuracies)}: one row for each fraction"
         )
-    places = torch.tensor(shares, dtype=torch.float64)
+    places = torch.tensor(fractions, dtype=torch.float64)
     heights = accuracies.double()
     if ends is not None:
         places = torch.cat([torch.zeros(1), places, torch.ones(1)])
@@ -69,14 +72,14 @@ def area_under(
         heights = torch.cat([first, heights, last])
     if places[0] != 0 or places[-1] != 1 or not (places.diff() > 0).all():
         raise ValueError(
-            f"the shares are {places.tolist()}; expected them to ascend from 0 to 1: give "
+            f"the fractions are {places.tolist()}; expected them to ascend from 0 to 1: give "
             "ends=(whole, chance) where the ends were not measured"
         )
     return torch.trapezoid(heights, places, dim=0)
 
 
 def mu_roar(
-    shares: Sequence[float],
+    fractions: Sequence[float],
     accuracies: Tensor,
     random: Tensor,
     *,
@@ -88,11 +91,11 @@ def mu_roar(
     the same ends, so these change nothing, fixed or measured.
     Raises ValueError as area_under does.
     """
-    return area_under(shares, random, ends=ends) - area_under(shares, accuracies, ends=ends)
+    return area_under(fractions, random, ends=ends) - area_under(fractions, accuracies, ends=ends)
 
 
 def mu_kar(
-    shares: Sequence[float],
+    fractions: Sequence[float],
     accuracies: Tensor,
     random: Tensor,
     *,
@@ -102,7 +105,7 @@ def mu_kar(
 
     Source: BR section 3.2, mu_KAR; the rest as in mu_roar.
     """
-    return area_under(shares, accuracies, ends=ends) - area_under(shares, random, ends=ends)
+    return area_under(fractions, accuracies, ends=ends) - area_under(fractions, random, ends=ends)
 
 
 def diff_roar(largest_kept: Tensor, smallest_kept: Tensor) -> Tensor:
@@ -110,19 +113,21 @@ def diff_roar(largest_kept: Tensor, smallest_kept: Tensor) -> Tensor:
 
     Source: SH, DiffROAR (attribution quality in their first version): positive supports their assumption (A),
     about 0 for a random order. All pairs of retrained nets are compared, as in their code. Its area over all
-    shares is mu_roar + mu_kar.
+    fractions is mu_roar + mu_kar.
     largest_kept: (S, R), from a mask that removes the "smallest", a KAR curve; smallest_kept: (S, R'), a ROAR
-    curve over the same shares. SH's own masks: map=part("loss_gradient", of="logit"), unit="entry",
+    curve over the same fractions. SH's own masks: map=part("loss_gradient", of="logit"), unit="entry",
     fill="mean". Raises ValueError for curves of different lengths.
     """
     if len(largest_kept) != len(smallest_kept):
-        raise ValueError(f"curves of {len(largest_kept)} and {len(smallest_kept)} shares cannot be compared")
+        raise ValueError(
+            f"curves of {len(largest_kept)} and {len(smallest_kept)} fractions cannot be compared"
+        )
     return (largest_kept[:, :, None] - smallest_kept[:, None, :]).flatten(1)
 
 
 @dataclass(frozen=True)
 class Leak:
-    """How much nets read off the mask alone: each (S, R), shares by seeds, in [0, 1].
+    """How much nets read off the mask alone: each (S, R), fractions by seeds, in [0, 1].
 
     accuracy: right labels. decision: the source net's decisions on the unmasked images, right or wrong.
     decision_on_errors: the same where the source errs, NaN when it never does; a net that learned what the
@@ -135,28 +140,28 @@ class Leak:
 
 
 def mask_leak(
-    recipe: Recipe, mask: Mask, *, shares: Sequence[float], seeds: Sequence[int], device: str = "cpu"
+    recipe: Recipe, mask: Mask, *, fractions: Sequence[float], seeds: Sequence[int], device: str = "cpu"
 ) -> Leak:
     """What nets predict from which pixels were masked, with nothing of the image left (BR-E12; ours).
 
     The map depends on the label that the source net predicts, and masks are cut from it on test images too:
     a mask can carry the decision, and a retrained net then need not look at the pixels that remain.
     The nets are those of `retrainings` with mask.shows="mask". Raises ValueError for a random order and for
-    share 0, which masks nothing.
+    fraction 0, which masks nothing.
     """
-    if mask.source is None or 0 in shares:
+    if mask.source is None or 0 in fractions:
         raise ValueError(
-            "a random order or an empty mask carries no decision: give a source and shares above 0"
+            "a random order or an empty mask carries no decision: give a source and fractions above 0"
         )
     whole = store.images(recipe.data, device)
     decisions = _predictions(store.get(mask.source, device=device), whole.x_test)
     errs = decisions != whole.y_test
     rows = []
-    for r in retrainings(recipe, replace(mask, shows="mask"), shares=shares, seeds=seeds):
+    for r in retrainings(recipe, replace(mask, shows="mask"), fractions=fractions, seeds=seeds):
         read = _predictions(store.get(r, device=device), store.images_of(r, device).x_test)
         agrees = (read == decisions).double()
         rows.append([(read == whole.y_test).double().mean(), agrees.mean(), agrees[errs].mean()])
-    return Leak(*torch.tensor(rows, dtype=torch.float64).T.reshape(3, len(shares), len(seeds)))
+    return Leak(*torch.tensor(rows, dtype=torch.float64).T.reshape(3, len(fractions), len(seeds)))
 
 
 @torch.no_grad()

@@ -16,26 +16,26 @@ from companion.training.recipe import Mask, Recipe
 def unmaskings(recipe: Recipe, mask: Mask, *, kept: Sequence[float], seeds: Sequence[int]) -> list[Recipe]:
     """All recipes behind `pred_power`, top and bottom, for store.estimate and store.train_all."""
     top, bottom = _top_and_bottom(mask)
-    settings = {"shares": _removed(kept), "seeds": seeds}
+    settings = {"fractions": _removed(kept), "seeds": seeds}
     return [r for m in (top, bottom) for r in retrainings(recipe, m, **settings)]
 
 
 def pred_power(
     recipe: Recipe, mask: Mask, *, kept: Sequence[float], seeds: Sequence[int], device: str = "cpu"
 ) -> tuple[Tensor, Tensor]:
-    """PredPower of top-k and of bottom-k unmasking: two tensors (K, R), shares by seeds, in [0, 1].
+    """PredPower of top-k and of bottom-k unmasking: two tensors (K, R), fractions by seeds, in [0, 1].
 
     Source: SH section 3: the accuracy, on images of which only the k largest (k smallest) coordinates are
     shown, of nets trained on such images; the best of an architecture, estimated by retraining. DiffROAR(k)
     is experiment.diff_roar of the two.
-    mask: whose map ranks the coordinates; its share and remove do not count. unit: "entry" ranks every
+    mask: whose map ranks the coordinates; its fraction and remove do not count. unit: "entry" ranks every
     channel of a pixel on its own (SH's code), "pixel" all of them together. kept: k, each in (0, 1): of an
     image that shows all or nothing, top and bottom are the same. For a random order, mask.source None,
     the bottom gets one of its own: to experiment.retrainings both ends of one order are the same nets.
     Nets that the store lacks are trained. Raises ValueError for k outside (0, 1).
     """
     top, bottom = _top_and_bottom(mask)
-    settings = {"shares": _removed(kept), "seeds": seeds, "device": device}
+    settings = {"fractions": _removed(kept), "seeds": seeds, "device": device}
     return retrained_accuracies(recipe, top, **settings), retrained_accuracies(recipe, bottom, **settings)
 
 
@@ -48,7 +48,7 @@ def _top_and_bottom(mask: Mask) -> tuple[Mask, Mask]:
 def _removed(kept: Sequence[float]) -> list[float]:
     if outside := [k for k in kept if not 0 < k < 1]:
         raise ValueError(
-            f"k={outside[0]}; expected shares in (0, 1): with all or none of the coordinates shown, top and "
-            "bottom are the same"
+            f"k={outside[0]}; expected fractions in (0, 1): with all or none of the coordinates shown, "
+            "top and bottom are the same"
         )
     return [round(1 - k, 9) for k in kept]  # 1 - 0.9 as 0.1, so that the nets are those of ROAR and KAR

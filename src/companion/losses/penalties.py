@@ -21,7 +21,7 @@ def penalised(
     lambda_g: float = 0.0,
     gradient_squared: bool = False,
     of: str = "cross_entropy",
-    shares: Tensor | None = None,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """CE + lambda_w * ||weights|| + lambda_g * mean_i ||g_i||, g_i the input gradient of sample i.
 
@@ -29,17 +29,17 @@ def penalised(
     biases count, and of what the gradient is are settings here, and lambda is the reader's (facts 5.3).
     weight_norm, weight_squared, biases: as in `weight_penalty`, or None for no such penalty.
     gradient_norm, gradient_squared, of: as in `input_gradient_penalty`, or None.
-    shares: (B,), what each sample counts in the means, summing to 1, for the distinct points of a set; None:
+    weights: (B,), what each sample counts in the means, summing to 1, for the distinct points of a set; None:
     1 / B each. x: (B, ...) in [0, 1]; y: (B,) int64. In the model's current mode.
     Raises ValueError on an unknown norm or output, a lambda that is negative or not finite, one without its
-    norm, and shares that do not go with x.
+    norm, and weights that do not go with x.
     """
     check_settings(weight_norm, lambda_w, gradient_norm, lambda_g, of)
-    if shares is not None and shares.shape != y.shape:
-        raise ValueError(f"shares has shape {tuple(shares.shape)}; expected {tuple(y.shape)}, one a sample")
+    if weights is not None and weights.shape != y.shape:
+        raise ValueError(f"weights has shape {tuple(weights.shape)}; expected {tuple(y.shape)}, one a sample")
 
     def mean(values: Tensor) -> Tensor:
-        return values.mean() if shares is None else (shares * values).sum()
+        return values.mean() if weights is None else (weights * values).sum()
 
     x = x.detach().requires_grad_(gradient_norm is not None)
     logits = model(x)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import vmap
 
-from companion import guards, quick
+from companion import guards, tensors
 
 WAYS = ("auto", "loop", "batched")
 
@@ -25,8 +25,8 @@ def class_gradients(
 
     Source: the Jacobian in IR eq. 13 and figure 4, and in Etmann et al. 2019. x: (B, ...) in [0, 1]; the
     gradients are in logits per unit of pixel. One forward pass and K backward passes for `chunk` images.
-    chunk: images differentiated at once (default: quick.batch_size); bounds the memory of the passes and, in
-    eval mode, changes nothing else. mode: "eval" or "train", as in saliency.input_gradient; with batch
+    chunk: images differentiated at once (default: tensors.batch_size); bounds the memory of the passes and,
+    in eval mode, changes nothing else. mode: "eval" or "train", as in saliency.input_gradient; with batch
     statistics active an image's gradient includes its effect on the other logits of its chunk.
     way: "loop", K backward passes; "batched", one that carries all K; "auto" takes the faster by size. The
     values are those of each other up to rounding.
@@ -36,7 +36,7 @@ def class_gradients(
     guards.check_autograd()
     if way not in WAYS:
         raise ValueError(f"way={way!r}; expected one of {', '.join(WAYS)}")
-    chunk = quick.batch_size(x) if chunk is None else chunk
+    chunk = tensors.batch_size(x) if chunk is None else chunk
     if chunk < 1:
         raise ValueError(f"chunk={chunk}; expected at least 1 image")
     with guards.frozen(model, mode), torch.enable_grad():

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from companion import guards, quick
+from companion import guards, tensors
 
 
 def _logit(logits: Tensor, y: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ def input_gradient(
     of: "logit" of class y (the default, IR), its "probability", or the "cross_entropy" against y. For the
     gradient of the predicted class pass the predictions as y. x: (B, ...) in [0, 1]; y: (B,) int64.
     mode: "eval", or "train" for dropout and batch statistics as active during training.
-    chunk: samples differentiated at once (default: quick.batch_size); bounds the memory and, in eval mode,
+    chunk: samples differentiated at once (default: tensors.batch_size); bounds the memory and, in eval mode,
     changes nothing else.
     Raises ValueError on a wrong range, dtype, label, device or output name.
     """
@@ -52,7 +52,7 @@ def _gradient(
     guards.check_autograd()
     if of not in OUTPUTS:
         raise ValueError(f"of={of!r}; expected one of {', '.join(OUTPUTS)}")
-    chunk = quick.batch_size(x) if chunk is None else chunk
+    chunk = tensors.batch_size(x) if chunk is None else chunk
     if chunk < 1:
         raise ValueError(f"chunk={chunk}; expected at least 1 sample")
     maps = torch.empty_like(x)
@@ -60,7 +60,7 @@ def _gradient(
         for begin in range(0, len(x), chunk):
             part = slice(begin, begin + chunk)
             point = x[part].detach().requires_grad_()
-            logits = quick.logits(model, point)
+            logits = model(point)
             guards.check_labels(y[part], logits)
             maps[part] = guards.gradient(OUTPUTS[of](logits, y[part]), point, finite=False)
     return maps
@@ -85,9 +85,9 @@ def smoothgrad(
     Source: Smilkov et al. 2017; IR eq. 10 (where the text's "standard Gaussian" means sigma = 0.15, IR-E11).
     sigma: in pixels of [0, 1]. IR's code differs from eq. 10 in two ways, both options here: `clamp` clips
     the noisy copies to [0, 1], `include_clean` adds the noiseless gradient (51 maps, not 50).
-    chunk: noisy images in one pass (default: quick.batch_size): copies of several samples where the batch is
-    small. Besides them x and one sum are in memory, whatever `samples`. The noise is drawn sample by sample
-    over the whole batch, so the result does not depend on chunk. progress: called with the share done.
+    chunk: noisy images in one pass (default: tensors.batch_size): copies of several samples where the batch
+    is small. Besides them x and one sum are in memory, whatever `samples`. The noise is drawn sample by sample
+    over the whole batch, so the result does not depend on chunk. progress: called with the fraction done.
     Raises ValueError as `input_gradient` does, and on sigma < 0 or samples < 1.
     """
     guards.check_images(x, y, model)
@@ -95,7 +95,7 @@ def smoothgrad(
         raise ValueError(f"sigma={sigma}; expected a standard deviation >= 0, in pixels of [0, 1]")
     if samples < 1:
         raise ValueError(f"samples={samples}; expected at least 1")
-    chunk = quick.batch_size(x) if chunk is None else chunk
+    chunk = tensors.batch_size(x) if chunk is None else chunk
     together = max(1, chunk // max(1, len(x)))  # copies of the whole batch in one pass
     total = torch.zeros_like(x)
     for done in range(0, samples, together):

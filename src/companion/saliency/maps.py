@@ -27,7 +27,7 @@ def permute(maps: Tensor, fraction: float, *, generator: torch.Generator | None 
     maps: (B, ...). Raises ValueError unless 0 <= fraction <= 1.
     """
     if not 0 <= fraction <= 1:
-        raise ValueError(f"fraction={fraction}; expected a share in [0, 1]")
+        raise ValueError(f"fraction={fraction}; expected a number in [0, 1]")
     flat = maps.flatten(1)
     count = int(fraction * flat.shape[1])
     draw = {"generator": generator, "device": maps.device}

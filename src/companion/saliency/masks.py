@@ -28,27 +28,27 @@ def ranks(maps: Tensor, *, unit: str = "pixel", generator: torch.Generator | Non
 def masked(
     x: Tensor,
     ranks: Tensor,
-    share: float,
+    fraction: float,
     *,
     remove: str = "largest",
     fill: float | Tensor = 0.0,
     shows: str = "image",
 ) -> Tensor:
-    """x with round(share * D) of the D ranked pixels of every image replaced by `fill`: shaped like x.
+    """x with round(fraction * D) of the D ranked pixels of every image replaced by `fill`: shaped like x.
 
     Source: BR section 3.2. remove: "largest" takes the first in the order, as ROAR does, "smallest" the last,
-    as KAR does. BR's random baseline instead drops each pixel by a coin of its own, so that its share is
-    right only on average. A larger share contains a smaller one.
+    as KAR does. BR's random baseline instead drops each pixel by a coin of its own, so that its fraction is
+    right only on average. A larger fraction contains a smaller one.
     x: (B, C, H, W) in [0, 1]; ranks: see `ranks`; fill: a number, or (C, 1, 1).
     shows: "mask" returns ones where pixels stay and zeros where they are replaced, and nothing of x (BR-E12).
-    Raises ValueError on another setting, a share outside [0, 1] or ranks of other images.
+    Raises ValueError on another setting, a fraction outside [0, 1] or ranks of other images.
     """
-    if not 0 <= share <= 1:
-        raise ValueError(f"share={share}; expected a share of the pixels in [0, 1]")
+    if not 0 <= fraction <= 1:
+        raise ValueError(f"fraction={fraction}; expected a fraction of the pixels in [0, 1]")
     if ranks.shape not in (x.shape, (len(x), 1, *x.shape[2:])):
         raise ValueError(f"ranks have shape {tuple(ranks.shape)}, x {tuple(x.shape)}: rank these images")
     total = ranks[0].numel()
-    count = round(share * total)
+    count = round(fraction * total)
     if remove == "largest":
         replaced = ranks < count
     elif remove == "smallest":

@@ -33,7 +33,7 @@ def masked_images(recipe: Recipe, device: str, net_of: NetOf) -> data.Images:
     ranks = _ranks(recipe.data, mask.source, mask.map, mask.unit, mask.seed, device, net_of)
     fill = saliency.fill_value(whole.x_train, mask.fill)
     masked = [
-        saliency.masked(x, r, mask.share, remove=mask.remove, fill=fill, shows=mask.shows)
+        saliency.masked(x, r, mask.fraction, remove=mask.remove, fill=fill, shows=mask.shows)
         for x, r in zip((whole.x_train, whole.x_test), ranks, strict=True)
     ]
     return replace(whole, x_train=masked[0], x_test=masked[1])

@@ -1,8 +1,8 @@
 """Toy nets with one hidden layer, many at a time, trained on a set's distinct points.
 
 x = y e_j of d blocks has 2d distinct points. A mean over the set is a weighted sum over these, and so is its
-gradient: a step on the points, each with its share of the set, is the full-batch step up to rounding, at the
-cost of 20 points instead of 10,000. Nets that differ in seed, drawn set and penalty weights only lie in one
+gradient: a step on the points, each with its fraction of the set, is the full-batch step up to rounding, at
+the cost of 20 points instead of 10,000. Nets that differ in seed, drawn set and penalty weights only lie in one
 stack of tensors. Their loss is `losses.penalised`; what is written by hand here is how such a net computes
 its logits and its input gradients, and how those depend on the weights.
 """
@@ -42,11 +42,11 @@ class Trained(NamedTuple):
 
 
 class Points(NamedTuple):
-    """The distinct points of S sets: v = 2x - 1 (P, D), labels -1 and 1 (P,), shares of each set (S, P)."""
+    """The distinct points of S sets: v = 2x - 1 (P, D), labels -1 and 1 (P,), fractions of a set (S, P)."""
 
     v: Tensor
     sign: Tensor
-    shares: Tensor
+    fractions: Tensor
 
 
 def train(
@@ -66,7 +66,7 @@ def train(
     Steps may grow beyond the first: a net whose loss has just risen by more than 2 % then takes half of its
     last step, but never less than the first one, and from there its steps grow by no more than 5 % each.
     Returns them in the order of the recipes. A net that diverged is returned as it is, with weights that are
-    not finite. progress: called with the share done, now and then.
+    not finite. progress: called with the fraction done, now and then.
     Raises ValueError for recipes that cannot be stacked.
     """
     _check(recipes)
@@ -147,7 +147,7 @@ def loss(
     """losses.penalised of every net on its own points, (S,); settings as there, lambdas one for each net."""
     logits, hidden = _Logits.apply(*stack, _each(points.v, stack))
     margin = (logits[..., 1] - logits[..., 0]) * points.sign
-    total = (points.shares * F.softplus(-margin)).sum(1)
+    total = (points.fractions * F.softplus(-margin)).sum(1)
     if weight_norm is not None:
         kept = stack if biases else (stack.w, stack.v)
         vector = torch.cat([p.flatten(1) for p in kept], 1)
@@ -160,7 +160,7 @@ def loss(
             slope = (-margin).sigmoid()[..., None] * (1 - 2 * is_true)
         gradient = 2 * _InputGradient.apply(stack.w, stack.v, slope, hidden)  # dv / dx = 2
         sizes = size(gradient, gradient_norm, squared=gradient_squared)
-        total = total + lambda_g * (points.shares * sizes).sum(1)
+        total = total + lambda_g * (points.fractions * sizes).sum(1)
     return total
 
 
@@ -184,7 +184,7 @@ def attacked(stack: Stack, points: Points, *, eps: float, steps: int, step_size:
 
 
 def points_of(images: Sequence[data.Images]) -> Points:
-    """The distinct training points of several drawn sets, and their shares in each.
+    """The distinct training points of several drawn sets, and their fractions in each.
 
     Raises ValueError where one set lacks a point that another has, or a point occurs with both labels.
     """

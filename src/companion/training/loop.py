@@ -17,7 +17,7 @@ from companion.training.recipe import Part, Recipe
 
 Progress = Callable[[float], None]
 
-#: The learning rate of an epoch, as a share of the first, by the share of the training already done.
+#: The learning rate of an epoch, as a fraction of the first, by the fraction of the training already done.
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "cosine": lambda done: 0.5 * (1 + math.cos(math.pi * done)),
     "constant": lambda done: 1.0,
@@ -74,7 +74,7 @@ def train(
     target: (N, C, H, W), the maps of recipe.target for every training image, permuted but not thresholded.
     checkpoint: a file that keeps model, optimiser and random states at most every checkpoint_every seconds,
     so that a killed training goes on and ends with the weights an undisturbed one ends with; removed by
-    the caller. progress: called with the share of the training done, after each epoch.
+    the caller. progress: called with the fraction of the training done, after each epoch.
     history: per epoch, mean loss and seconds, and the clean test accuracy when recipe.select needs it.
     Raises Diverged when the loss is no longer finite. On a CPU one thread trains, so that sums
     round alike. Global random state is left as it was.

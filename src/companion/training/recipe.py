@@ -52,7 +52,7 @@ class Target:
 class Mask:
     """The pixels that a retrained net does not see, in training and test images (BR section 3.2: ROAR, KAR).
 
-    share: share of an image's pixels that is replaced, in (0, 1]; how many that is: saliency.masked.
+    fraction: of an image's pixels that is replaced, in (0, 1]; how many that is: saliency.masked.
     source, map: the net and the function of companion.saliency whose map ranks the pixels by absolute value;
     None and None for a random order, which is then the same for every net.
     remove: "largest" values first (ROAR) or "smallest" (KAR).
@@ -63,7 +63,7 @@ class Mask:
     seed: breaks ties, and draws the random order.
     """
 
-    share: float
+    fraction: float
     source: "Recipe | None" = None
     map: Part | None = None
     remove: str = "largest"
@@ -73,8 +73,8 @@ class Mask:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.share <= 1:
-            raise ValueError(f"share={self.share}; expected a share of the pixels in (0, 1]")
+        if not 0 < self.fraction <= 1:
+            raise ValueError(f"fraction={self.fraction}; expected a fraction of the pixels in (0, 1]")
         if (self.source is None) != (self.map is None):
             raise ValueError("source and map go together: give both, or neither for a random order")
         for name, known in (
@@ -133,7 +133,7 @@ class Recipe:
     def describe(self) -> str:
         """One line for progress bars and logs."""
         extras = [p.name for p in (self.loss, self.inputs) if p is not None and p.name != "cross_entropy"]
-        masked = f" {self.mask.share:.0%} masked" if self.mask else ""
+        masked = f" {self.mask.fraction:.0%} masked" if self.mask else ""
         return f"{self.data.name} {self.model.name} {'+'.join(extras) or 'standard'}{masked} seed {self.seed}"
 
 

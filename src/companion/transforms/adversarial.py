@@ -1,9 +1,11 @@
 """Adversarial training: the batch is replaced by its attacked copy (Madry et al. 2018; IR section 3.2)."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
-from companion.attacks import BR_PAPER, IR_PAPER, STRONG, pgd
+from companion.attacks import IR_PAPER, PROTOCOLS, pgd
 
 
 def adversarial(
@@ -18,24 +20,25 @@ def adversarial(
     loss: str = "cross_entropy",
     protocol: str = "strong",
     mode: str = "train",
+    bfloat16: bool = False,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """PGD on the batch, the last iterate: IR and BR train on adversarial samples only.
 
     loss: what the attack maximises, as in attacks.pgd; BR trains with "cross_entropy" and with "margin".
-    protocol: "strong" or "ir_paper", as in attacks.evaluate, where the latter averages the loss over this
-    batch, or "br_paper", attacks.BR_PAPER, for which BR's step_size of 2 (l2) or 0.02 (linf) halves too.
+    protocol: a key of attacks.PROTOCOLS; "ir_paper" averages the loss over this batch; for "br_paper" BR's
+    step_size of 2 (l2) or 0.02 (linf) halves too.
     mode: "train" leaves dropout and batch statistics active during the attack, as IR's code does; "eval" is
     the other common choice.
+    bfloat16: compute the attack's gradients under autocast (attacks.pgd), up to twice as fast where the
+    processor has it; the update of the weights keeps full precision.
     Shapes, units and errors as in attacks.pgd.
     """
-    conventions = {
-        "strong": STRONG,
-        "ir_paper": IR_PAPER | {"loss_divisor": len(x)},
-        "br_paper": BR_PAPER,
-    }
-    if protocol not in conventions:
-        raise ValueError(f"protocol={protocol!r}; expected one of {', '.join(conventions)}")
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"protocol={protocol!r}; expected one of {', '.join(PROTOCOLS)}")
+    chosen = PROTOCOLS[protocol]
+    if chosen is IR_PAPER:
+        chosen = replace(chosen, loss_divisor=len(x))
     return pgd(
         model,
         x,
@@ -45,7 +48,8 @@ def adversarial(
         steps=steps,
         step_size=step_size,
         loss=loss,
+        protocol=chosen,
         mode=mode,
         generator=generator,
-        **conventions[protocol],
+        dtype=torch.bfloat16 if bfloat16 else None,
     )

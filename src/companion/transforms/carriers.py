@@ -135,7 +135,7 @@ def _moment(moments: Sequence[float], beta: float, k: int) -> float:
 def check_carrier(carrier: str, beta: float) -> None:
     """Raise ValueError unless c = beta + (1 - beta) d is a carrier: beta in [0, 1], c not almost surely 0."""
     if not 0 <= beta <= 1:
-        raise ValueError(f"beta={beta}; expected the share of the constant in the carrier, in [0, 1]")
+        raise ValueError(f"beta={beta}; expected the fraction of the constant in the carrier, in [0, 1]")
     if carrier not in CARRIERS and _is_zero(parse(carrier), beta):
         raise ValueError(
             f"carrier={carrier!r} with beta={beta} is almost surely zero, and eq. 10 divides by its power: "
