@@ -1,4 +1,4 @@
-# make book · make test · make serve: everything from nothing but Python 3.11 or newer and make.
+# make book · make test · make serve · make lab: everything from nothing but Python 3.11 or newer and make.
 PYTHON  ?= python3
 PROFILE ?= quick
 PORT    ?= 8000
@@ -24,13 +24,14 @@ PROBLEM = $(if $(FOUND),$(strip $(CHECKED)),was not found: install Python 3.11 o
 REFUSE = $(error $(PYTHON) $(PROBLEM), or name another Python: make $(or $(MAKECMDGOALS),book) PYTHON=python3.12)
 
 .DEFAULT_GOAL := help
-.PHONY: help book test serve lock clean
+.PHONY: help book test serve lab lock clean
 
 help:
 	@echo "make book [PROFILE=quick]   run every chapter and build the pages (profiles: smoke, quick, gpu, paper);"
 	@echo "                            JOBS=1 runs one chapter after the other, in less memory"
 	@echo "make test                   run the tests"
 	@echo "make serve [PORT=8000]      show the pages on a local web server"
+	@echo "make lab                    open the chapters in JupyterLab, with a kernel: controls move, cells can be changed"
 	@echo "make lock                   resolve requirements.lock anew from pyproject.toml"
 	@echo "make clean                  remove the built pages (runs and trained networks: companion clean --all)"
 	@echo "Another Python than python3: make book PYTHON=python3.12"
@@ -49,6 +50,11 @@ serve: $(VENV)/.installed
 	@test -f $(HTML)/index.html || $(MAKE) book
 	@echo "== The book is at http://127.0.0.1:$(PORT)/ until you press Ctrl-C"
 	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory $(HTML)
+
+# Of kernels of one name, the environment's own goes before the user's.
+lab: $(VENV)/.installed
+	@echo "== The chapters open in the browser; Ctrl-C twice ends it. Before a commit: $(BIN)/nbstripout notebooks/*.ipynb"
+	@JUPYTER_PREFER_ENV_PATH=1 $(BIN)/jupyter lab notebooks
 
 lock: $(VENV)/.installed
 	@echo "== Resolving requirements.lock (a few seconds)"

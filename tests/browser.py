@@ -1,8 +1,12 @@
 """A headless browser for the pages' scripts: what a reader's own makes of a file, with the network off."""
 
+import contextlib
 import json
 import shutil
 import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -39,3 +43,61 @@ def evaluated(body: str, script: str, folder: Path) -> tuple[object, list[str]]:
     answer = BeautifulSoup(done.stdout, "html.parser").pre
     assert answer is not None, f"the script did not end: {console}"
     return json.loads(answer.text), console
+
+
+class Page:
+    """A page that is open in the browser, driven over DevTools' protocol."""
+
+    def __init__(self, socket):
+        self._socket, self._sent = socket, 0
+
+    def call(self, method: str, **parameters: object) -> dict:
+        """What DevTools answers."""
+        self._sent += 1
+        self._socket.send(json.dumps({"id": self._sent, "method": method, "params": parameters}))
+        while (answer := json.loads(self._socket.recv())).get("id") != self._sent:
+            pass  # an event
+        return answer["result"]
+
+    def value(self, script: str) -> object:
+        """The value of an expression in the page; None where it raises."""
+        return self.call("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
+
+    def wait(self, script: str, seconds: float = 60) -> object:
+        """The value of an expression once it is true. Raises AssertionError where it stays false."""
+        return wait(lambda: self.value(script), script, seconds)
+
+    def press(self, key: str) -> None:
+        for kind in ("rawKeyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key)
+
+
+def wait(found: Callable[[], object], what: str, seconds: float = 60) -> object:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if value := found():
+            return value
+        time.sleep(0.1)
+    raise AssertionError(f"not after {seconds:g} s: {what}")
+
+
+@contextlib.contextmanager
+def opened(address: str, folder: Path) -> Iterator[Page]:
+    """A page of this machine, open in the browser."""
+    import websocket
+
+    profile = folder / "profile"
+    here = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+    command = [BROWSER, *QUIET, here, "--remote-debugging-port=0", f"--user-data-dir={profile}", address]
+    with (folder / "browser.log").open("w") as log, subprocess.Popen(command, stderr=log) as browser:
+        try:
+            port = profile / "DevToolsActivePort"  # written once it listens
+            wait(lambda: port.is_file() and len(port.read_text().splitlines()) == 2, "the browser")
+            with urllib.request.urlopen(f"http://127.0.0.1:{port.read_text().split()[0]}/json/list") as found:
+                (page,) = [target for target in json.load(found) if target["type"] == "page"]
+            with contextlib.closing(
+                websocket.create_connection(page["webSocketDebuggerUrl"], timeout=60, suppress_origin=True)
+            ) as socket:
+                yield Page(socket)
+        finally:
+            browser.terminate()

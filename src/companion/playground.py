@@ -1,6 +1,8 @@
-"""Pick an image, a net, a norm and a radius: prediction, attack and gradient at once."""
+"""What a reader with a kernel plays with: controls and a picture that follows them."""
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable
+from html import escape
 from typing import Any
 
 import torch
@@ -48,35 +50,32 @@ def panel(net: nn.Module, images: Images, index: int, *, norm: str, eps: float, 
     return fig
 
 
-def playground(
-    nets: Mapping[str, nn.Module], images: Images, *, eps: float = 0.5, eps_max: float = 3.0
-) -> Any:
-    """Widgets for `panel`: an ipywidgets box with the fields index, net, norm and eps, and the picture.
+def controls(draw: Callable[..., plots.Shown], *, live: bool, **choices: Any) -> Any:
+    """Controls for the arguments of `draw` and, below them, what it returns: an ipywidgets box.
 
-    The box's `controls` maps those names to their widgets, and `picture.value` is the current figure's HTML.
+    draw: returns plots.show(...), or anything else with `html`; the controls start at its defaults.
+    live: whether a kernel answers; if not, this is draw() and how to open the chapter live.
+    choices: of each argument, (lowest, highest), (lowest, highest, step) or a list (ipywidgets' shorthand).
+    The picture is drawn once for each change; what `draw` raises is shown in its place, in one line.
     """
+    if not live:
+        how = "open this chapter with <code>make lab</code>, or in Colab, and run all its cells"
+        return plots.Shown(f"{draw().html}<p>To choose {', '.join(choices)} yourself, {how}.</p>")
     import ipywidgets as widgets
 
-    wide = {"layout": widgets.Layout(width="28em"), "style": {"description_width": "5em"}}
-    controls = {
-        "index": widgets.IntSlider(0, 0, len(images.y_test) - 1, description="image", **wide),
-        "net": widgets.Dropdown(options=list(nets), description="net", **wide),
-        "norm": widgets.Dropdown(options=["l2", "linf"], description="norm", **wide),
-        "eps": widgets.FloatSlider(eps, min=0, max=eps_max, step=0.01, description="eps", **wide),
-    }
-    for control in controls.values():
-        if hasattr(control, "continuous_update"):
-            control.continuous_update = False
+    starts = inspect.signature(draw).parameters
+    made = {n: widgets.interactive.widget_from_abbrev(c, starts[n].default) for n, c in choices.items()}
     picture = widgets.HTML()
 
-    def draw(_: object = None) -> None:
-        chosen = {name: control.value for name, control in controls.items()}
-        fig = panel(nets[chosen["net"]], images, chosen["index"], norm=chosen["norm"], eps=chosen["eps"])
-        picture.value = plots.show(fig, alt=f"{chosen['net']}: image, gradient, attack, attacked image").html
+    def redraw(_: object = None) -> None:
+        try:
+            picture.value = draw(**{name: control.value for name, control in made.items()}).html
+        except Exception as error:  # whoever moved a control reads why, not where
+            picture.value = f"<p><b>{type(error).__name__}</b>: {escape(' '.join(str(error).split()))}</p>"
 
-    for control in controls.values():
-        control.observe(draw, names="value")
-    draw()
-    box = widgets.VBox([*controls.values(), picture])
-    box.controls, box.picture = controls, picture
-    return box
+    for name, control in made.items():
+        control.description, control.layout.width = name, "28em"
+        control.continuous_update = False  # sliders: drawn when let go
+        control.observe(redraw, names="value")
+    redraw()
+    return widgets.VBox([*made.values(), picture])

@@ -30,7 +30,7 @@ def test_conda_users_get_the_same_bounds():
     assert set(packages) == expected
     (here,) = pip["pip"]
     extras = re.fullmatch(r"-e \.\[(.*)\]", here).group(1).split(",")
-    assert set(extras) <= set(PYPROJECT["project"]["optional-dependencies"])
+    assert set(extras) == {"book", "lab", "test"} <= set(PYPROJECT["project"]["optional-dependencies"])
 
 
 def test_the_lock_pins_every_package_by_hash_and_names_no_host():
@@ -43,7 +43,8 @@ def test_the_lock_pins_every_package_by_hash_and_names_no_host():
 
 def test_the_lock_holds_what_pyproject_asks_for():
     groups = PYPROJECT["project"]["optional-dependencies"]
-    asked = PYPROJECT["project"]["dependencies"] + groups["book"] + groups["test"] + groups["build"]
+    asked = PYPROJECT["project"]["dependencies"]
+    asked = asked + [requirement for name in ("book", "lab", "test", "build") for requirement in groups[name]]
     names = {re.match(r"[\w.-]+", requirement).group() for requirement in asked} - {"companion"}
     assert names <= set(LOCKED)
     assert LOCKED["jupyter-book"].startswith("1.")
@@ -126,3 +127,15 @@ def test_a_suitable_python_makes_the_environment_from_the_lock(tmp_path):
         "companion build --profile gpu",
     ]
     assert sorted(steps, key=done.stdout.index) == steps
+
+
+def test_make_lab_opens_the_chapters_with_the_environments_own_kernel(tmp_path):
+    """It installs the lock, which has JupyterLab and the widgets' part for the browser."""
+    assert {"jupyterlab", "jupyterlab-widgets", "ipykernel"} <= set(LOCKED)
+    done = make("--dry-run", f"VENV={tmp_path / 'venv'}", "lab")
+    steps = [
+        "--require-hashes -r requirements.lock",
+        f"ENV_PATH=1 {tmp_path / 'venv'}/bin/jupyter lab notebooks",
+    ]
+    assert done.returncode == 0 and sorted(steps, key=done.stdout.index) == steps
+    assert "make lab " in make("help").stdout

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from companion import data, models, plots
-from companion.playground import panel, playground
+from companion.playground import controls, panel
 
 
 def test_a_shown_figure_takes_the_pages_ink_and_carries_its_alt_text():
@@ -40,20 +40,46 @@ def test_interval_is_students():
     assert plots.interval([4.0]) == (4.0, 0.0)
 
 
-class TestPlayground:
+class TestControls:
+    def draw(self, start: float = 0.5, net: str = "two", image: int = 3) -> plots.Shown:
+        self.drawn += 1
+        if start > 2:
+            raise ValueError(f"start={start};\n at most <2>")
+        return plots.Shown(f"{net} {image} {start:g}")
+
+    @pytest.fixture
+    def box(self):
+        self.drawn = 0
+        return controls(self.draw, live=True, start=(0.0, 3.0, 0.25), net=["one", "two"], image=(0, 9))
+
+    def test_a_change_of_any_control_redraws_once(self, box):
+        *made, picture = box.children
+        assert [control.description for control in made] == ["start", "net", "image"]
+        assert (picture.value, self.drawn) == ("two 3 0.5", 1)
+        for count, (control, value) in enumerate(zip(made, (1.25, "one", 7), strict=True), 2):
+            control.value = value
+            assert self.drawn == count
+        made[0].value = 1.25  # no change
+        assert (picture.value, self.drawn) == ("one 7 1.25", 4)
+
+    def test_an_error_is_one_line_and_the_next_change_draws_again(self, box):
+        start, *_, picture = box.children
+        start.value = 3.0
+        assert picture.value == "<p><b>ValueError</b>: start=3.0; at most &lt;2&gt;</p>"
+        start.value = 1.0
+        assert picture.value == "two 3 1"
+
+    def test_without_a_kernel_there_is_a_picture_and_the_way_to_open_it(self):
+        self.drawn = 0
+        html = controls(self.draw, live=False, start=(0.0, 3.0), net=["one", "two"]).html
+        assert html.startswith("two 3 0.5") and "start, net" in html and "make lab" in html
+
+
+class TestPanel:
     @pytest.fixture
     def set_up(self):
         torch.manual_seed(0)
-        return {"one": models.digits_cnn().eval(), "two": models.digits_cnn().eval()}, data.load("digits")
-
-    def test_moving_a_control_redraws_the_picture(self, set_up):
-        box = playground(*set_up, eps=0.5)
-        seen = {box.picture.value}
-        for name, value in (("index", 7), ("net", "two"), ("norm", "linf"), ("eps", 0.1)):
-            box.controls[name].value = value
-            seen.add(box.picture.value)
-        assert len(seen) == 5
-        assert "linf ≤ 0.1" in box.picture.value and "two" in box.picture.value
+        return {"one": models.digits_cnn().eval()}, data.load("digits")
 
     def test_the_same_choice_shows_the_same_picture(self, set_up):
         nets, images = set_up
