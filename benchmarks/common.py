@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from companion import data, store
-from companion.recipes import Part, Recipe, part
+from companion.training.recipe import Part, Recipe, part
 
 PACKAGES = ("torch", "torchattacks", "foolbox", "captum")
 Times = list[tuple[float, float]]  # CPU and wall seconds, one entry a round

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.func import functional_call, grad, stack_module_state, vmap
 from torch.nn import functional as F
 
-from companion import metrics, models, store
-from companion.recipes import Mask, Recipe, part
+from companion import experiment, models, store
+from companion.training.recipe import Mask, Recipe, part
 
 NETS, EPOCHS, BATCH, RATE, MOMENTUM = 16, 20, 50, 0.01, 0.9
 GOAL = 1.8
@@ -63,7 +63,7 @@ def remove_and_retrain() -> Table:
     orders = [*ranked, *(Mask(0.5, seed=seed) for seed in range(4))]
 
     def trainings(masks: list[Mask]) -> list[Recipe]:
-        return [r for mask in masks for r in metrics.retrainings(base, mask, shares=shares, seeds=[0])]
+        return [r for mask in masks for r in experiment.retrainings(base, mask, shares=shares, seeds=[0])]
 
     papers, ours = trainings(orders), trainings([*ranked, Mask(0.5)])
     found = {

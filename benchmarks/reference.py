@@ -11,7 +11,7 @@ from common import Table
 from torch import Tensor, nn
 
 from companion import attacks, data, store
-from companion.recipes import Recipe, part
+from companion.training.recipe import Recipe, part
 
 #: Share of the training images: with the 360 test images, 1,000 that no net here was trained on.
 HELD_OUT = 640 / 1437

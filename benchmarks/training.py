@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from companion import losses, models, saliency, transforms
-from companion.training import channels_last
+from companion.training.loop import channels_last
 
 BATCH = 50  # the papers'
 GOALS = {"interpretation": 2.6, "noise modulation": 1.1}  # at most so many standard steps

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from companion import data, training
-from companion.recipes import Recipe, part
+from companion.training.recipe import Recipe, part
 
 COMMON = {
     "data": part("digits"),

@@ -9,7 +9,7 @@ from torch import nn
 
 from companion import attacks, checks
 from companion.checks import attack, broken, report, setup, stronger
-from companion.recipes import Recipe, part
+from companion.training.recipe import Recipe, part
 
 N = 100
 

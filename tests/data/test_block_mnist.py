@@ -7,7 +7,7 @@ import torch
 
 from companion import data, store
 from companion.data.block_mnist import PATCHES, block_mnist, null_block, signal_mask
-from companion.recipes import Recipe, part
+from companion.training.recipe import Recipe, part
 
 
 def halves(x):
@@ -79,10 +79,10 @@ def test_a_recipe_s_net_is_kept_and_hangs_on_every_setting_and_on_the_data_it_is
     others = [part("block_mnist", **({"of": "digits", "n_train": 30} | {k: v})) for k, v in changes.items()]
     keys = {store.key(dataclasses.replace(recipe, data=d)) for d in (recipe.data, *others)}
     assert len(keys) == 1 + len(changes)
-    store._identity.cache_clear()
+    keys.identity.cache_clear()
     monkeypatch.setattr(data, "identity", lambda name: f"other {name}")
     assert store.key(recipe) not in keys
-    store._identity.cache_clear()
+    keys.identity.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import torch
 
 from companion import data, store
 from companion.data import toys
-from companion.recipes import Recipe, part
+from companion.training.recipe import Recipe, part
 
 
 def test_y_e_j_has_one_coordinate_at_the_label_and_the_others_at_the_centre():

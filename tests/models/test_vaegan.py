@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from companion import losses, models, store, training
-from companion.recipes import Recipe, part
+from companion.training.recipe import Recipe, part
 
 DIGITS = Recipe(
     part("digits", n_train=100),

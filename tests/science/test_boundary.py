@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from companion import attacks, fingerprint, metrics, models, store, transforms
-from companion.recipes import Recipe, part
+from companion import attacks, metrics, models, store, transforms
+from companion.store import code as fingerprint
+from companion.training.recipe import Recipe, part
 
 TOY = Recipe(
     part("gaussians", n_train=1500),

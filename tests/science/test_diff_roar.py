@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from companion import data, metrics, plots, saliency, store
-from companion.recipes import Mask, Recipe, part
+from companion import data, experiment, plots, saliency, store
+from companion.store import inputs
+from companion.training.recipe import Mask, Recipe, part
 
 CLASSES, CHANNELS, SIDE = 5, 2, 6
 RECIPE = Recipe(
@@ -49,7 +50,7 @@ def planted(tmp_path, monkeypatch):
     monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
     images = data.Images("planted", "planted", *spelt(400, 0), *spelt(300, 1), tuple("01234"))
     monkeypatch.setattr(store, "images", lambda recipe_data, device: images)
-    store._ranks.cache_clear()
+    inputs._ranks.cache_clear()
     for function in (on_the_label, off_the_label, at_random):
         monkeypatch.setattr(function, "__module__", "companion.saliency.maps")
         monkeypatch.setattr(saliency, function.__name__, function, raising=False)
@@ -57,7 +58,7 @@ def planted(tmp_path, monkeypatch):
 
 def curve(name, *, kept=(0.25,), seeds=(0, 1), **settings):
     mask = Mask(0.5, source=RECIPE, map=part(name), **({"unit": "entry", "fill": "mean"} | settings))
-    return metrics.diff_roar(*metrics.pred_power(RECIPE, mask, kept=kept, seeds=seeds))
+    return experiment.diff_roar(*experiment.pred_power(RECIPE, mask, kept=kept, seeds=seeds))
 
 
 def test_a_map_on_the_label_scores_one_minus_chance_and_one_off_it_the_negative():
@@ -72,7 +73,7 @@ def test_a_random_map_and_a_random_order_are_zero_within_their_interval():
     """Of each label's pixel the top shows k, the bottom shows k: both find it equally often."""
     for found in (
         curve("at_random", seeds=(0, 1, 2)),
-        metrics.diff_roar(*metrics.pred_power(RECIPE, Mask(0.5), kept=(0.25,), seeds=(0, 1, 2))),
+        experiment.diff_roar(*experiment.pred_power(RECIPE, Mask(0.5), kept=(0.25,), seeds=(0, 1, 2))),
     ):
         mean, half = plots.interval(found[0].tolist())
         assert abs(mean) < half + 2 * (0.5 / 300) ** 0.5  # seeds share the test images' own error
@@ -91,19 +92,19 @@ def test_pixels_take_their_channels_along_and_entries_do_not():
 
 def test_the_same_nets_as_roar_and_kar_and_one_list_for_the_estimate():
     mask = Mask(0.5, source=RECIPE, map=part("on_the_label"))
-    found = metrics.unmaskings(RECIPE, mask, kept=(0.9,), seeds=(0,))
+    found = experiment.unmaskings(RECIPE, mask, kept=(0.9,), seeds=(0,))
     kar, roar = (
-        metrics.retrainings(RECIPE, dataclasses.replace(mask, remove=r), shares=(0.1,), seeds=(0,))
+        experiment.retrainings(RECIPE, dataclasses.replace(mask, remove=r), shares=(0.1,), seeds=(0,))
         for r in ("smallest", "largest")
     )
     assert found == kar + roar
-    assert len(set(metrics.unmaskings(RECIPE, Mask(0.5), kept=(0.9,), seeds=(0,)))) == 2
+    assert len(set(experiment.unmaskings(RECIPE, Mask(0.5), kept=(0.9,), seeds=(0,)))) == 2
 
 
 @pytest.mark.parametrize("k", [0, 1, -0.1, 1.5])
 def test_k_outside_is_refused_before_anything_is_trained(k, monkeypatch):
     monkeypatch.setattr(store, "train", None)
     with pytest.raises(ValueError, match=rf"k={k}.*\(0, 1\)"):
-        metrics.pred_power(RECIPE, Mask(0.5), kept=(0.5, k), seeds=(0,))
+        experiment.pred_power(RECIPE, Mask(0.5), kept=(0.5, k), seeds=(0,))
     with pytest.raises(ValueError, match="k="):
-        metrics.unmaskings(RECIPE, Mask(0.5), kept=(k,), seeds=(0,))
+        experiment.unmaskings(RECIPE, Mask(0.5), kept=(k,), seeds=(0,))

@@ -9,8 +9,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from companion import attacks, guards, models, quick, saliency, transforms
 from companion.attacks.precision import predict, still_correct
-from companion.recipes import Recipe, Target, part
-from companion.training import _step
+from companion.training.loop import _step
+from companion.training.recipe import Recipe, Target, part
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from companion import metrics, store
-from companion.recipes import Recipe, part
+from companion.training.recipe import Recipe, part
 
 
 class Linear(nn.Module):

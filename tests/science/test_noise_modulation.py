@@ -10,7 +10,7 @@ from torch import nn
 
 from companion import data, store, training
 from companion.models import Normalize
-from companion.recipes import Recipe, part
+from companion.training.recipe import Recipe, part
 from companion.transforms import CARRIERS, draw, modulate, modulation_sd, multiplier, noise_modulation
 
 LAWS = {

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from companion import data, metrics, models, saliency, store
-from companion.recipes import Mask, Recipe, part
+from companion import data, experiment, metrics, models, saliency, store
+from companion.store import inputs, nets
+from companion.training.recipe import Mask, Recipe, part
 
 SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)
 PLAIN = Recipe(part("digits", n_train=150, n_test=60), part("digits_cnn"), epochs=2)
@@ -21,7 +22,7 @@ GRADIENT = Mask(0.5, source=PLAIN, map=part("loss_gradient"))
 def fresh_store(tmp_path, monkeypatch):
     monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
     store.images.cache_clear()
-    store._ranks.cache_clear()
+    inputs._ranks.cache_clear()
 
 
 def generator(seed=0):
@@ -151,33 +152,33 @@ class TestAreas:
     def test_by_hand(self):
         curve = torch.tensor([[0.6, 1.0], [0.2, 1.0]])
         # (0.8 + 0.6)/2 * 0.25 + (0.6 + 0.2)/2 * 0.5 + (0.2 + 0.1)/2 * 0.25
-        found = metrics.area_under([0.25, 0.75], curve, ends=(0.8, 0.1))
+        found = experiment.area_under([0.25, 0.75], curve, ends=(0.8, 0.1))
         assert found.tolist() == pytest.approx([0.4125, 0.8625])
         measured = torch.tensor([[0.8], [0.6], [0.2], [0.1]])
-        assert metrics.area_under([0, 0.25, 0.75, 1], measured).tolist() == pytest.approx([0.4125])
+        assert experiment.area_under([0, 0.25, 0.75, 1], measured).tolist() == pytest.approx([0.4125])
 
     def test_scores_by_hand_and_the_ends_change_nothing(self):
         random, roar, kar = (torch.tensor([[a], [b]]) for a, b in ((0.8, 0.4), (0.6, 0.2), (0.9, 0.7)))
         for ends in ((0.9, 0.1), (0.5, 0.5)):
-            assert metrics.mu_roar([0.25, 0.75], roar, random, ends=ends).item() == pytest.approx(0.15)
-            assert metrics.mu_kar([0.25, 0.75], kar, random, ends=ends).item() == pytest.approx(0.15)
+            assert experiment.mu_roar([0.25, 0.75], roar, random, ends=ends).item() == pytest.approx(0.15)
+            assert experiment.mu_kar([0.25, 0.75], kar, random, ends=ends).item() == pytest.approx(0.15)
 
     def test_diff_roar_compares_all_pairs_and_its_area_is_the_sum_of_both_scores(self):
         top, bottom = torch.tensor([[0.9, 0.7]]), torch.tensor([[0.5, 0.6]])
-        assert metrics.diff_roar(top, bottom).tolist()[0] == pytest.approx([0.4, 0.3, 0.2, 0.1])
+        assert experiment.diff_roar(top, bottom).tolist()[0] == pytest.approx([0.4, 0.3, 0.2, 0.1])
         roar, kar, random = torch.rand(3, 5, 1, generator=generator(), dtype=torch.float64)
-        total = metrics.mu_roar(SHARES, roar, random, ends=(1, 0)) + metrics.mu_kar(
+        total = experiment.mu_roar(SHARES, roar, random, ends=(1, 0)) + experiment.mu_kar(
             SHARES, kar, random, ends=(1, 0)
         )
-        area = metrics.area_under(SHARES, metrics.diff_roar(kar, roar), ends=(0, 0))
+        area = experiment.area_under(SHARES, experiment.diff_roar(kar, roar), ends=(0, 0))
         torch.testing.assert_close(area, total)
 
     @pytest.mark.parametrize("shares", [[0.25, 0.75], [0.5, 0.2], [0, 0, 1], [0, 0.5, 0.9]])
     def test_shares_that_leave_out_an_end_or_do_not_ascend(self, shares):
         with pytest.raises(ValueError, match="ascend"):
-            metrics.area_under(shares, torch.rand(len(shares), 1))
+            experiment.area_under(shares, torch.rand(len(shares), 1))
         with pytest.raises(ValueError, match="one row"):
-            metrics.area_under([0, 1], torch.rand(3, 1))
+            experiment.area_under([0, 1], torch.rand(3, 1))
 
 
 class TestCorrelation:
@@ -235,28 +236,29 @@ class TestPlantedMaps:
         recipe = dataclasses.replace(RETRAINED, model=part("mlp", hidden=(64, 64)), epochs=15)
         settings = {"shares": (0.2, 0.6), "seeds": (0,)}
         mask = Mask(0.5, source=recipe, map=part("planted"))
-        roar = metrics.retrained_accuracies(recipe, mask, **settings)
+        roar = experiment.retrained_accuracies(recipe, mask, **settings)
         keep = dataclasses.replace(mask, remove="smallest")
-        kar = metrics.retrained_accuracies(recipe, keep, **settings)
-        random = metrics.retrained_accuracies(recipe, Mask(0.5), **settings)
+        kar = experiment.retrained_accuracies(recipe, keep, **settings)
+        random = experiment.retrained_accuracies(recipe, Mask(0.5), **settings)
         assert roar.max() < 0.2 and kar.min() > 0.95 and (random > 0.25).all() and (random < 0.95).all()
-        other = metrics.retrained_accuracies(recipe, Mask(0.5, seed=1), **settings)
+        other = experiment.retrained_accuracies(recipe, Mask(0.5, seed=1), **settings)
         ends = {"ends": (1.0, 0.1)}
-        planted_score = metrics.mu_roar(settings["shares"], roar, random, **ends).item()
-        best = metrics.mu_roar(settings["shares"], torch.full_like(roar, 0.1), random, **ends).item()
+        planted_score = experiment.mu_roar(settings["shares"], roar, random, **ends).item()
+        best = experiment.mu_roar(settings["shares"], torch.full_like(roar, 0.1), random, **ends).item()
         assert planted_score > 0.85 * best
-        assert abs(metrics.mu_roar(settings["shares"], other, random, **ends).item()) < 0.2 * best
+        assert abs(experiment.mu_roar(settings["shares"], other, random, **ends).item()) < 0.2 * best
 
 
 class TestEngine:
     def test_random_and_end_points_are_trained_once_for_all_curves(self):
         settings = {"shares": (0, 0.5, 1), "seeds": (0, 1)}
         gradients = [
-            metrics.retrainings(RETRAINED, dataclasses.replace(GRADIENT, remove=r), **settings)
+            experiment.retrainings(RETRAINED, dataclasses.replace(GRADIENT, remove=r), **settings)
             for r in ("largest", "smallest")
         ]
         randoms = [
-            metrics.retrainings(RETRAINED, Mask(0.3, remove=r), **settings) for r in ("largest", "smallest")
+            experiment.retrainings(RETRAINED, Mask(0.3, remove=r), **settings)
+            for r in ("largest", "smallest")
         ]
         assert randoms[0] == randoms[1]
         assert [r.seed for r in gradients[0]] == [0, 1] * 3
@@ -284,26 +286,26 @@ class TestEngine:
 
     def test_the_estimate_times_each_kind_of_training_once(self, monkeypatch):
         timed = []
-        monkeypatch.setattr(store, "time_step", lambda recipe, images: timed.append(recipe) or 36.0)
+        monkeypatch.setattr(nets, "time_step", lambda recipe, images: timed.append(recipe) or 36.0)
         sources = [
             dataclasses.replace(PLAIN, inputs=part("adversarial", norm="l2", eps=eps, steps=2))
             for eps in (0.1, 0.2, 0.3)
         ]
         masks = [Mask(0.5, source=source, map=part("loss_gradient")) for source in sources]
-        jobs = [r for m in masks for r in metrics.retrainings(RETRAINED, m, shares=SHARES, seeds=(0,))]
+        jobs = [r for m in masks for r in experiment.retrainings(RETRAINED, m, shares=SHARES, seeds=(0,))]
         # 3 sources and 15 retrainings, 2 epochs of 3 steps each, 36 s a step
         assert store.estimate(jobs, jobs=1) == "18 nets to train, about 65 min in one process."
         assert len(timed) == 2
 
     def test_every_retraining_is_kept_on_its_own(self, monkeypatch):
-        jobs = metrics.retrainings(RETRAINED, GRADIENT, shares=(0.3, 0.6), seeds=(0,))
+        jobs = experiment.retrainings(RETRAINED, GRADIENT, shares=(0.3, 0.6), seeds=(0,))
         assert store.missing(jobs) == [PLAIN, *jobs] and pickle.loads(pickle.dumps(jobs)) == jobs
         assert store.estimate(jobs).startswith("3 nets to train")
         store.train_all(jobs[:1])
         assert store.missing(jobs) == jobs[1:]
-        found = metrics.retrained_accuracies(RETRAINED, GRADIENT, shares=(0.3, 0.6), seeds=(0,))
-        monkeypatch.setattr(store, "train", None)  # another training would fail
-        again = metrics.retrained_accuracies(RETRAINED, GRADIENT, shares=(0.3, 0.6), seeds=(0,))
+        found = experiment.retrained_accuracies(RETRAINED, GRADIENT, shares=(0.3, 0.6), seeds=(0,))
+        monkeypatch.setattr(nets, "train", None)  # another training would fail
+        again = experiment.retrained_accuracies(RETRAINED, GRADIENT, shares=(0.3, 0.6), seeds=(0,))
         assert torch.equal(found, again) and found.shape == (2, 1)
 
 
@@ -318,22 +320,22 @@ def test_the_mask_of_a_linear_net_s_logit_gradient_is_its_decision(monkeypatch):
     source = dataclasses.replace(PLAIN, data=part("digits"), model=part("linear"), epochs=3)
     mask = Mask(0.9, source=source, map=part("loss_gradient", of="logit"))
     reader = dataclasses.replace(source, optimiser=part("Adam", lr=1e-2), schedule="constant", epochs=5)
-    leak = metrics.mask_leak(reader, mask, shares=(0.5, 0.9), seeds=(0,))
-    accuracy = metrics.retrained_accuracies(source, mask, shares=(0,), seeds=(0,)).item()
+    leak = experiment.mask_leak(reader, mask, shares=(0.5, 0.9), seeds=(0,))
+    accuracy = experiment.retrained_accuracies(source, mask, shares=(0,), seeds=(0,)).item()
     assert (leak.decision > 0.99).all() and (leak.decision_on_errors > 0.95).all()
     torch.testing.assert_close(leak.accuracy, torch.full((2, 1), accuracy).double(), atol=0.02, rtol=0)
     read = dataclasses.replace(mask, shows="mask")
     assert store.present(dataclasses.replace(reader, mask=read))
     told = dataclasses.replace(mask, map=part("loss_gradient", of="logit", label="true"))
-    leak = metrics.mask_leak(reader, told, shares=(0.9,), seeds=(0,))  # such a mask is the label itself
+    leak = experiment.mask_leak(reader, told, shares=(0.9,), seeds=(0,))  # such a mask is the label itself
     assert leak.accuracy > 0.99 and leak.decision_on_errors < 0.05
     assert leak.decision.item() == pytest.approx(accuracy, abs=0.02)
     # so a map that names the decision's own pixels scores worse than chance: nothing it removes is missed
-    roar = metrics.retrained_accuracies(reader, mask, shares=(0.9,), seeds=(0,))
-    random = metrics.retrained_accuracies(reader, Mask(0.9), shares=(0.9,), seeds=(0,))
+    roar = experiment.retrained_accuracies(reader, mask, shares=(0.9,), seeds=(0,))
+    random = experiment.retrained_accuracies(reader, Mask(0.9), shares=(0.9,), seeds=(0,))
     assert roar > random + 0.2
     with pytest.raises(ValueError, match="source"):
-        metrics.mask_leak(reader, Mask(0.5), shares=(0.5,), seeds=(0,))
+        experiment.mask_leak(reader, Mask(0.5), shares=(0.5,), seeds=(0,))
 
 
 def test_pairs_that_are_no_numbers_have_no_correlation():

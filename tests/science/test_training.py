@@ -10,8 +10,11 @@ import sys
 import pytest
 import torch
 
-from companion import data, fingerprint, losses, models, saliency, store, training
-from companion.recipes import Mask, Recipe, Target, digest, needed, part
+from companion import data, losses, models, saliency, store, training
+from companion.store import code as fingerprint
+from companion.store import inputs, nets
+from companion.training import checkpoint, loop
+from companion.training.recipe import Mask, Recipe, Target, digest, needed, part
 
 PLAIN = Recipe(part("digits", n_train=150), part("digits_cnn"), epochs=3)
 ATTACK = part("adversarial", norm="l2", eps=0.3, steps=2, protocol="ir_paper")
@@ -90,7 +93,7 @@ class TestTraining:
     def test_a_checkpoint_of_another_device_is_said_and_ignored(self, tmp_path, monkeypatch):
         images = data.load("digits", n_train=150)
         path = tmp_path / "part"
-        monkeypatch.setattr(training, "_device_of", lambda model: "cuda")
+        monkeypatch.setattr(checkpoint, "_device_of", lambda model: "cuda")
         training.train(PLAIN, images, checkpoint=path, checkpoint_every=0)
         monkeypatch.undo()
         with pytest.warns(UserWarning, match="made on cuda"):
@@ -133,9 +136,7 @@ class TestTraining:
         slow, _ = training.train(plain, images)
         torch.testing.assert_close(weights(quick), weights(slow), rtol=1e-4, atol=1e-5)
 
-    @pytest.mark.parametrize(
-        "lay_out", [lambda net: net, training.channels_last], ids=["rows", "channels_last"]
-    )
+    @pytest.mark.parametrize("lay_out", [lambda net: net, loop.channels_last], ids=["rows", "channels_last"])
     @pytest.mark.parametrize(
         ("build", "size", "channels"),
         [
@@ -162,7 +163,7 @@ class TestTraining:
     @pytest.mark.parametrize("name", ["SGD", "Adam", "Adadelta"])
     def test_an_optimiser_is_fused_where_its_class_can_be(self, name):
         recipe = dataclasses.replace(PLAIN, optimiser=part(name, lr=0.1))
-        optimiser = training.optimiser_of(recipe, torch.nn.Linear(2, 2).parameters())
+        optimiser = loop.optimiser_of(recipe, torch.nn.Linear(2, 2).parameters())
         assert type(optimiser) is getattr(torch.optim, name)
         assert optimiser.defaults["lr"] == 0.1 and bool(optimiser.defaults.get("fused")) == (
             name != "Adadelta"
@@ -391,7 +392,7 @@ class TestStore:
         def interrupted(*_, **__):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(store, "get", interrupted)
+        monkeypatch.setattr(nets, "get", interrupted)
         many = [dataclasses.replace(PLAIN, seed=seed) for seed in range(3)]
         with pytest.raises(KeyboardInterrupt):
             store.train_all(many, jobs=2)
@@ -416,29 +417,13 @@ class TestStore:
         plain = store.maps(dataclasses.replace(IR.target, permute=0.0), IR)
         assert torch.equal(plain.flatten(1).sort(1).values, shuffled.flatten(1).sort(1).values)
         assert not torch.equal(plain, shuffled)
-        monkeypatch.setattr(store, "call", None)
+        monkeypatch.setattr(inputs, "call", None)
         assert torch.equal(store.maps(IR.target, IR), shuffled)
 
     def test_maps_of_other_images_are_other_maps(self, monkeypatch):
         one = store.maps(IR.target, IR)
         other = dataclasses.replace(IR, data=part("digits", n_train=150, split_seed=1))
         assert not torch.equal(store.maps(IR.target, other), one)
-
-    def test_an_edited_measurement_is_made_again(self):
-        assert store.remember(PLAIN, {}, lambda: {"value": 1}) == {"value": 1}
-        assert store.remember(PLAIN, {}, lambda: {"value": 2}) == {"value": 2}
-
-    def test_a_measurement_is_remembered_by_net_and_settings(self):
-        calls = []
-
-        def compute():
-            calls.append(1)
-            return {"value": len(calls)}
-
-        assert store.remember(PLAIN, {"eps": 1}, compute) == {"value": 1}
-        assert store.remember(PLAIN, {"eps": 1}, compute) == {"value": 1}
-        assert store.remember(PLAIN, {"eps": 2}, compute) == {"value": 2}
-        assert store.remember(IR, {"eps": 1}, compute) == {"value": 3}
 
     def test_missing_lists_each_net_once_with_its_sources_before_it(self):
         left = store.missing([IR, IR, ROBUST])

@@ -11,7 +11,7 @@ from companion.checks import attack as rows
 from companion.checks import setup, stronger
 from companion.checks.attack import Attack
 from companion.checks.report import Check, Report, complete, not_run
-from companion.recipes import Recipe
+from companion.training.recipe import Recipe
 
 #: R9 compares these with whatever is reported.
 COMPARED = ("cross_entropy", "margin")

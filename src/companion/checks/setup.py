@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from companion import guards
 from companion.checks.report import Check, judge, named, not_run, percent
-from companion.recipes import Recipe
+from companion.training.recipe import Recipe
 
 
 @torch.no_grad()

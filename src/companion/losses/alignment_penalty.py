@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 @torch.enable_grad()  # the input gradient is part of the value, wanted under no_grad too
 def alignment_penalty(
-    model: nn.Module, x: Tensor, y: Tensor, *, lambda_a: float, term: str = "outlook"
+    model: nn.Module, x: Tensor, y: Tensor, *, lambda_a: float, term: str = "outlook", centred: bool = False
 ) -> Tensor:
     """CE + lambda_a * mean_i term_i, g_i the input gradient of the predicted class's logit.
 
@@ -25,6 +25,9 @@ def alignment_penalty(
     ET warns that the first summand is a Lipschitz penalty. Two controls take the term apart: "norm" is that
     summand alone, ||x||^2 ||g||^2; "angle" is the term over it, 1 - cos^2(x, g), which does not fall when
     g shrinks.
+    centred: take g of the predicted logit minus the mean of all logits (ours). A function added to every
+    logit changes no decision, distance or theorem, and yet moves the alignment of a raw logit; centred
+    logits are the same for all such nets.
     x: (B, ...) in [0, 1]; y: (B,) int64. In the model's current mode. A gradient of zero has angle 1.
     Raises ValueError on another term.
     """
@@ -32,7 +35,8 @@ def alignment_penalty(
         raise ValueError(f'term={term!r}; expected "outlook", "norm" or "angle"')
     point = x.detach().requires_grad_()
     logits = model(point)
-    g = torch.autograd.grad(logits.max(1).values.sum(), point, create_graph=True)[0].flatten(1)
+    predicted = logits.max(1).values - logits.mean(1) if centred else logits.max(1).values
+    g = torch.autograd.grad(predicted.sum(), point, create_graph=True)[0].flatten(1)
     x = x.flatten(1)
     norms = x.square().sum(1) * g.square().sum(1)
     if term == "norm":

@@ -1,5 +1,6 @@
 """Numbers about trained nets; each returns one value per sample."""
 
+from companion.metrics.accuracy import accuracy
 from companion.metrics.alignment import cosine_to_target
 from companion.metrics.alignment_terms import (
     AlignmentTerms,
@@ -21,27 +22,15 @@ from companion.metrics.homogeneous import homogeneous_decomposition
 from companion.metrics.jacobian_norms import jacobian_norms
 from companion.metrics.localisation import bottom1, mass_on, ratio, top1
 from companion.metrics.manifold import changed, density, manifold_distance, projection
-from companion.metrics.retraining import (
-    Leak,
-    area_under,
-    diff_roar,
-    mask_leak,
-    mu_kar,
-    mu_roar,
-    retrained_accuracies,
-    retrainings,
-)
-from companion.metrics.unmasking import pred_power, unmaskings
 from companion.metrics.vii import constant_sign_vii, sign_cosine, vii, vii_chance
 
 __all__ = [
     "AlignmentTerms",
     "Correlation",
-    "Leak",
+    "accuracy",
     "alignment",
     "alignment_terms",
     "angle",
-    "area_under",
     "binarised_alignment",
     "bottom1",
     "boundary_normal",
@@ -51,25 +40,17 @@ __all__ = [
     "correlation",
     "cosine_to_target",
     "density",
-    "diff_roar",
     "homogeneous_decomposition",
     "jacobian_norms",
     "line_of_means",
     "linearised_robustness",
     "mahalanobis",
     "manifold_distance",
-    "mask_leak",
     "mass_on",
     "mean_displacement",
-    "mu_kar",
-    "mu_roar",
-    "pred_power",
     "projection",
     "ratio",
-    "retrained_accuracies",
-    "retrainings",
     "sign_cosine",
-    "unmaskings",
     "top1",
     "vii",
     "vii_chance",

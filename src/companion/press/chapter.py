@@ -15,9 +15,10 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from companion.files import write_atomic
 from companion.press import badges, parameters, paths, provenance, rows
 from companion.press.parameters import Parameter, ParameterError
-from companion.press.paths import UserError, write_atomic
+from companion.press.paths import UserError
 
 _INJECTED = "# Parameters"
 

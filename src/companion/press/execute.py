@@ -18,8 +18,8 @@ import papermill
 import psutil
 from papermill.exceptions import PapermillExecutionError
 
+from companion.files import write_atomic
 from companion.press import provenance
-from companion.press.paths import write_atomic
 
 STARTS = 3
 _START_TIMEOUT_S = 180

@@ -1,8 +1,7 @@
-"""Where things are: the checkout, its notebooks, its runs; and the one way files are written."""
+"""Where things are: the checkout, its notebooks, its runs."""
 
 import difflib
 import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -55,19 +54,6 @@ def shown(path: Path) -> str:
         return path.resolve().relative_to(root()).as_posix()
     except ValueError:
         return str(path)
-
-
-def write_atomic(path: Path, text: str) -> None:
-    """Write `text` to `path` so that a reader sees the old file or the new one, never a part."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(name, 0o644)  # mkstemp makes files only their owner can read
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

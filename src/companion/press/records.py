@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from companion.files import write_atomic
 from companion.press import paths, runner
-from companion.press.paths import UserError, write_atomic
+from companion.press.paths import UserError
 
 
 def record(run: str, note: str = "") -> Path:

@@ -20,8 +20,9 @@ import psutil
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
+from companion.files import write_atomic
 from companion.press import notebooks, parameters, paths, provenance
-from companion.press.paths import UserError, write_atomic
+from companion.press.paths import UserError
 
 KEPT = ("executed.ipynb", "results.json", "run.json", "log.txt")
 #: glibc's malloc gives large tensors back to the system and asks for them again at every pass, unless told

@@ -34,3 +34,21 @@ def permute(maps: Tensor, fraction: float, *, generator: torch.Generator | None 
     chosen = torch.rand(flat.shape, **draw).argsort(1)[:, :count]
     order = torch.rand(chosen.shape, **draw).argsort(1)
     return flat.scatter(1, chosen, flat.gather(1, chosen.gather(1, order))).view_as(maps)
+
+
+def other_images(y: Tensor, among: str, *, generator: torch.Generator | None = None) -> Tensor:
+    """For each image the index of another one, each taken once: int64 (B,). Ours, a control for IR's targets.
+
+    among: "same_class", the images with its label, or "any". An image is its own other only where there is no
+    second one. y: labels, int64 (B,). Raises ValueError on another choice.
+    """
+    if among not in ("same_class", "any"):
+        raise ValueError(f'among={among!r}; expected "same_class" or "any"')
+    order = torch.randperm(len(y), generator=generator, device=y.device)
+    if among == "same_class":
+        order = order[y[order].argsort(stable=True)]
+    groups = order.split(y.bincount().tolist()) if among == "same_class" else [order]
+    other = torch.empty_like(order)
+    for members in groups:
+        other[members] = members.roll(1)
+    return other

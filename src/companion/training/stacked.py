@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from companion import data, losses, transforms
-from companion.recipes import Recipe, part
-from companion.training import (
+from companion.tensors import one_thread
+from companion.training.loop import (
     Diverged,
     Progress,
     build_model,
@@ -21,6 +21,7 @@ from companion.training import (
     optimiser_of,
     set_rate,
 )
+from companion.training.recipe import Recipe, part
 
 
 def kind(recipe: Recipe) -> Recipe | None:
@@ -66,6 +67,14 @@ def train(
         raise ValueError(
             f"{first.describe()} and {len(recipes) - 1} more are not of one kind: train each alone"
         )
+    with one_thread(images[0].x_train.device):
+        return _train(recipes, images, progress)
+
+
+def _train(
+    recipes: Sequence[Recipe], images: Sequence[data.Images], progress: Progress | None
+) -> list[tuple[nn.Module, list[dict[str, float]]] | Diverged]:
+    first = recipes[0]
     x, y = [of.x_train for of in images], torch.stack([of.y_train for of in images])
     nets, orders = [], [torch.Generator().manual_seed(recipe.seed) for recipe in recipes]
     noise = [torch.Generator(y.device).manual_seed(recipe.seed + 1) for recipe in recipes]

@@ -8,13 +8,12 @@ them once and resumably, and `retrained_accuracies` reads off the curve.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from companion import attacks, guards, store
-from companion.recipes import Mask, Recipe
+from companion import guards, metrics, store
+from companion.training.recipe import Mask, Recipe
 
 
 def retrainings(recipe: Recipe, mask: Mask, *, shares: Sequence[float], seeds: Sequence[int]) -> list[Recipe]:
@@ -44,17 +43,9 @@ def retrained_accuracies(
     whose KAR counts the share kept: that mirrors the curve and leaves its area as it is.
     Nets that the store lacks are trained; accuracies are kept there too.
     """
-    found = [_accuracy(r, device) for r in retrainings(recipe, mask, shares=shares, seeds=seeds)]
+    every = retrainings(recipe, mask, shares=shares, seeds=seeds)
+    found = [store.measure(metrics.accuracy, r, device=device) for r in every]
     return torch.tensor(found, dtype=torch.float64).view(len(shares), len(seeds))
-
-
-def _accuracy(recipe: Recipe, device: str) -> float:
-    def measure() -> dict[str, Any]:
-        images = store.images_of(recipe, device)
-        right = attacks.correct(store.get(recipe, device=device), images.x_test, images.y_test)
-        return {"accuracy": right.double().mean().item()}
-
-    return store.remember(recipe, {"measured": "accuracy on its masked test images"}, measure)["accuracy"]
 
 
 def area_under(

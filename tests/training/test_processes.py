@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from companion import side_by_side
+from companion.training import processes
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +94,7 @@ def nothing(task):
 
 
 def run(tasks, *, needs=nothing, here=do, there=do, jobs=2, **settings):
-    side_by_side.run(tasks, needs=needs, here=here, there=there, jobs=jobs, **settings)
+    processes.run(tasks, needs=needs, here=here, there=there, jobs=jobs, **settings)
 
 
 def test_every_task_is_done_once_by_both(folder):
@@ -175,7 +175,7 @@ def test_a_task_nobody_else_can_be_given_comes_back(folder, monkeypatch):
     submit = ProcessPoolExecutor.submit
 
     def broken_for_tasks(self, function, *args):
-        if function is side_by_side._do:
+        if function is processes._do:
             leave("refused")
             raise BrokenProcessPool("gone")
         return submit(self, function, *args)
@@ -258,12 +258,12 @@ def test_a_slow_report_holds_up_no_other_process(folder):
 UNGUARDED = """
 import os
 from pathlib import Path
-from companion import side_by_side
-from tests.science.test_side_by_side import do, here_after, nothing
+from companion.training import processes
+from tests.training.test_processes import do, here_after, nothing
 
 with open(Path(os.environ["SIDE_BY_SIDE"]) / "begun", "a") as file:
     file.write("x")
-side_by_side.run(range(3), needs=nothing, here=do, there=do, jobs=2)
+processes.run(range(3), needs=nothing, here=do, there=do, jobs=2)
 print("the end")
 """
 
@@ -281,8 +281,8 @@ def test_a_script_without_a_main_guard_gets_to_its_end_once(folder):
 
 
 INTERRUPTED = """
-from tests.science.test_side_by_side import hang, leave, nothing, path, wait_for
-from companion import side_by_side
+from tests.training.test_processes import hang, leave, nothing, path, wait_for
+from companion.training import processes
 
 def here(task, say):
     wait_for(path("hanging").exists)
@@ -290,7 +290,7 @@ def here(task, say):
     wait_for(lambda: False)
 
 if __name__ == "__main__":
-    side_by_side.run(range(3), needs=nothing, here=here, there=hang, jobs=2)
+    processes.run(range(3), needs=nothing, here=here, there=hang, jobs=2)
 """
 
 

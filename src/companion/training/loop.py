@@ -1,22 +1,19 @@
 """One training loop for every recipe."""
 
-import hashlib
 import inspect
-import json
 import math
-import os
 import time
-import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from companion import attacks, data, losses, models, saliency, transforms
-from companion.recipes import Part, Recipe
+from companion.tensors import one_thread
+from companion.training.checkpoint import resume, save_state
+from companion.training.recipe import Part, Recipe
 
 Progress = Callable[[float], None]
 
@@ -79,13 +76,14 @@ def train(
     so that a killed training goes on and ends with the weights an undisturbed one ends with; removed by
     the caller. progress: called with the share of the training done, after each epoch.
     history: per epoch, mean loss and seconds, and the clean test accuracy when recipe.select needs it.
-    Raises Diverged when the loss is no longer finite. Global random state is left as it was.
+    Raises Diverged when the loss is no longer finite. On a CPU one thread trains, so that sums
+    round alike. Global random state is left as it was.
     """
     if (recipe.target is None) != (target is None):
         raise ValueError("recipe.target and target maps go together: give both or neither")
     x, y = images.x_train, images.y_train
     devices = [x.device] if x.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    with one_thread(x.device), torch.random.fork_rng(devices=devices):
         torch.manual_seed(recipe.seed)
         model = _laid_out(recipe, build_model(recipe, images).to(x.device).train())
         optimiser = optimiser_of(recipe, model.parameters())
@@ -97,7 +95,7 @@ def train(
         history: list[dict[str, float]] = []
         best: dict[str, Tensor] = {}
         if checkpoint is not None and checkpoint.exists():
-            history, best = _resume(checkpoint, model, optimiser, streams)
+            history, best = resume(checkpoint, model, optimiser, streams)
         saved_at = time.monotonic()
         for epoch in range(len(history), recipe.epochs):
             began = time.monotonic()
@@ -118,7 +116,7 @@ def train(
             if progress is not None:
                 progress((epoch + 1) / recipe.epochs)
             if checkpoint is not None and time.monotonic() - saved_at >= checkpoint_every:
-                _save_state(checkpoint, model, optimiser, streams, history, best)
+                save_state(checkpoint, model, optimiser, streams, history, best)
                 saved_at = time.monotonic()
         if best:
             model.load_state_dict(best)
@@ -219,71 +217,3 @@ def _keep_best(
     history[-1]["test_accuracy"] = accuracy
     if len(history) > recipe.epochs / 2 and accuracy > max(earlier, default=-1.0):
         best.update({k: v.clone() for k, v in model.state_dict().items()})
-
-
-def _save_state(
-    path: Path,
-    model: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    streams: dict[str, torch.Generator],
-    history: list[dict],
-    best: dict[str, Tensor],
-) -> None:
-    """Everything the next epoch depends on, in one safetensors file, written aside and renamed."""
-    tensors = {f"model/{k}": v for k, v in model.state_dict().items()}
-    tensors |= {f"best/{k}": v for k, v in best.items()}
-    for i, state in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser/{i}/{k}": torch.as_tensor(v) for k, v in state.items() if v is not None}
-    tensors["random/cpu"] = torch.get_rng_state()
-    if next(model.parameters()).is_cuda:
-        tensors["random/cuda"] = torch.cuda.get_rng_state(next(model.parameters()).device)
-    tensors |= {f"stream/{k}": g.get_state() for k, g in streams.items()}
-    tensors["history"] = torch.frombuffer(bytearray(json.dumps(history).encode()), dtype=torch.uint8)
-    tensors["device"] = torch.frombuffer(bytearray(_device_of(model).encode()), dtype=torch.uint8)
-    # clone: safetensors refuses tensors that share memory
-    content = save({k: v.detach().clone().contiguous() for k, v in tensors.items()})
-    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    aside.write_bytes(hashlib.sha256(content).digest() + content)
-    aside.replace(path)
-
-
-def _device_of(model: nn.Module) -> str:
-    return next(model.parameters()).device.type
-
-
-def _resume(
-    path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, streams: dict[str, torch.Generator]
-) -> tuple[list[dict], dict[str, Tensor]]:
-    """Load a checkpoint into model, optimiser and generators; one that cannot be used is said and ignored."""
-    raw = path.read_bytes()
-    checksum, content = raw[:32], raw[32:]
-    if hashlib.sha256(content).digest() != checksum:
-        warnings.warn(f"checkpoint {path.name} is damaged; training starts again", stacklevel=3)
-        return [], {}
-    tensors = load(content)
-    made_on, device = bytes(tensors["device"].tolist()).decode(), next(model.parameters()).device
-    if made_on != device.type:  # its random states belong to another kind of generator
-        warnings.warn(f"checkpoint {path.name} was made on {made_on}; training starts again", stacklevel=3)
-        return [], {}
-    history = json.loads(bytes(tensors["history"].tolist()))
-
-    def group(prefix: str) -> dict[str, Tensor]:
-        return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-    model.load_state_dict(group("model/"))
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, value in group("optimiser/").items():
-        index, key = name.split("/")
-        state.setdefault(int(index), {})[key] = value
-    optimiser.load_state_dict(optimiser.state_dict() | {"state": state})
-    for parameter, kept in optimiser.state.items():
-        for key, value in kept.items():
-            if isinstance(value, Tensor) and value.shape == parameter.shape:
-                # Fused optimisers walk through memory and, on a CPU, do not ask whether its order agrees
-                kept[key] = torch.empty_like(parameter).copy_(value)
-    torch.set_rng_state(tensors["random/cpu"])
-    if "random/cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["random/cuda"], device)
-    for name, generator in streams.items():
-        generator.set_state(tensors[f"stream/{name}"])
-    return history, {k: v.to(device) for k, v in group("best/").items()}

@@ -1,7 +1,7 @@
 """DiffROAR: do the coordinates with large gradients tell more than those with small ones (SH's assumption A)?
 
-metrics.diff_roar compares what nets reach that are retrained on the top coordinates alone and on the bottom
-ones alone; here is how SH counts these trainings on the engine of ROAR and KAR.
+experiment.diff_roar compares what nets reach that are retrained on the top coordinates alone and on the
+bottom ones alone; here is how SH counts these trainings on the engine of ROAR and KAR.
 """
 
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from companion.metrics.retraining import retrained_accuracies, retrainings
-from companion.recipes import Mask, Recipe
+from companion.experiment.retraining import retrained_accuracies, retrainings
+from companion.training.recipe import Mask, Recipe
 
 
 def unmaskings(recipe: Recipe, mask: Mask, *, kept: Sequence[float], seeds: Sequence[int]) -> list[Recipe]:
@@ -27,11 +27,11 @@ def pred_power(
 
     Source: SH section 3: the accuracy, on images of which only the k largest (k smallest) coordinates are
     shown, of nets trained on such images; the best of an architecture, estimated by retraining. DiffROAR(k)
-    is metrics.diff_roar of the two.
+    is experiment.diff_roar of the two.
     mask: whose map ranks the coordinates; its share and remove do not count. unit: "entry" ranks every
     channel of a pixel on its own (SH's code), "pixel" all of them together. kept: k, each in (0, 1): of an
     image that shows all or nothing, top and bottom are the same. For a random order, mask.source None,
-    the bottom gets one of its own: to metrics.retrainings both ends of one order are the same nets.
+    the bottom gets one of its own: to experiment.retrainings both ends of one order are the same nets.
     Nets that the store lacks are trained. Raises ValueError for k outside (0, 1).
     """
     top, bottom = _top_and_bottom(mask)

@@ -28,16 +28,24 @@ def part(name: str, **settings: Any) -> Part:
 class Target:
     """The maps an interpretation-regularised net is trained on (IR section 3.1).
 
-    map: a function of companion.saliency, "input_gradient" or "smoothgrad", applied to the net of `source`.
-    permute: share of each map's entries that is shuffled, before thresholding, once for the whole set.
+    map: a function of companion.saliency, "input_gradient" or "smoothgrad", applied to the net of `source`;
+    source None for a map that asks no net, "image" or "image_minus_mean".
+    at: where the map of an image's own class is taken: at the image "itself", or, as controls (ours), at
+    another image of the "same_class", or at "any" other.
+    permute: fraction of each map's entries that is shuffled, before thresholding, once for the whole set.
     phi: threshold in standard deviations, applied to each batch after augmentation; None for none.
     """
 
-    source: "Recipe"
+    source: "Recipe | None"
     map: Part
+    at: str = "itself"
     permute: float = 0.0
     phi: float | None = 1.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.at not in ("itself", "same_class", "any"):
+            raise ValueError(f'at={self.at!r}; expected "itself", "same_class" or "any"')
 
 
 @dataclass(frozen=True)

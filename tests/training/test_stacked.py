@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from companion import data, store, together, training
-from companion.recipes import Mask, Recipe, part
+from companion import data, store, training
+from companion.store import keys, nets
+from companion.training import stacked
+from companion.training.recipe import Mask, Recipe, part
 
 ONE = Recipe(
     part("digits", n_train=230),
@@ -47,7 +49,7 @@ def test_each_net_is_the_one_trained_alone_up_to_rounding(images, common):
     recipes = [replace(recipe, **common) for recipe in SEEDS]
     sets = [replace(images, x_train=images.x_train * bright) for bright in (1.0, 0.5, 0.2)]
     state = torch.get_rng_state()
-    for recipe, own, (net, history) in zip(recipes, sets, together.train(recipes, sets), strict=True):
+    for recipe, own, (net, history) in zip(recipes, sets, stacked.train(recipes, sets), strict=True):
         alone, expected = training.train(recipe, own)
         torch.testing.assert_close(weights(net), weights(alone), rtol=1e-4, atol=1e-5)
         assert [h["loss"] for h in history] == pytest.approx([h["loss"] for h in expected], rel=1e-4)
@@ -63,16 +65,16 @@ def test_noise_is_drawn_for_each_net_as_for_one_alone(images):
         part("noise_modulation", carrier="laplace", beta=0.2),
     )
     recipes = [replace(ONE, seed=seed, inputs=chosen) for seed, chosen in enumerate(inputs)]
-    for recipe, (net, _) in zip(recipes, together.train(recipes, [images] * 3), strict=True):
+    for recipe, (net, _) in zip(recipes, stacked.train(recipes, [images] * 3), strict=True):
         alone, _ = training.train(recipe, images)
         torch.testing.assert_close(weights(net), weights(alone), rtol=1e-4, atol=1e-5)
 
 
 def test_a_net_that_diverges_does_not_touch_the_others(images):
     sets = [images, replace(images, x_train=images.x_train * 1e38), images]
-    found = together.train(SEEDS, sets)
+    found = stacked.train(SEEDS, sets)
     assert isinstance(found[1], training.Diverged) and "seed 1" in str(found[1])
-    calm = together.train(SEEDS, [images] * 3)
+    calm = stacked.train(SEEDS, [images] * 3)
     for i in (0, 2):
         torch.testing.assert_close(weights(found[i][0]), weights(calm[i][0]))
 
@@ -90,29 +92,29 @@ def test_a_net_that_diverges_does_not_touch_the_others(images):
 )
 def test_other_trainings_are_done_alone(change):
     other = replace(ONE, **change)
-    assert together.kind(ONE) is not None and together.kind(other) is None
+    assert stacked.kind(ONE) is not None and stacked.kind(other) is None
     with pytest.raises(ValueError, match="train each alone"):
-        together.train([ONE, other], [])
+        stacked.train([ONE, other], [])
 
 
 @pytest.mark.parametrize("change", [{"epochs": 5}, {"batch_size": 40}, {"data": part("digits", n_train=200)}])
 def test_kinds_are_told_apart(change):
-    assert together.kind(ONE) == together.kind(SEEDS[1]) == together.kind(replace(ONE, mask=Mask(0.5)))
-    assert together.kind(ONE) != together.kind(replace(ONE, **change))
+    assert stacked.kind(ONE) == stacked.kind(SEEDS[1]) == stacked.kind(replace(ONE, mask=Mask(0.5)))
+    assert stacked.kind(ONE) != stacked.kind(replace(ONE, **change))
 
 
 def test_many_images_are_few_at_once(images):
     def many(n, *shape):
         return replace(images, x_train=torch.empty(n, *shape, device="meta"))
 
-    assert together.at_once(ONE, images) == 32
-    assert together.at_once(replace(ONE, batch_size=200), many(60_000, 1, 28, 28)) == 2
-    assert together.at_once(replace(ONE, batch_size=1000), many(60_000, 3, 64, 64)) == 1
+    assert stacked.at_once(ONE, images) == 32
+    assert stacked.at_once(replace(ONE, batch_size=200), many(60_000, 1, 28, 28)) == 2
+    assert stacked.at_once(replace(ONE, batch_size=1000), many(60_000, 3, 64, 64)) == 1
 
 
 def test_a_long_training_is_done_alone_with_a_checkpoint(images):
-    assert together.at_once(replace(ONE, epochs=1000), images) == 32
-    assert together.at_once(replace(ONE, epochs=1001), images) == 1
+    assert stacked.at_once(replace(ONE, epochs=1000), images) == 32
+    assert stacked.at_once(replace(ONE, epochs=1001), images) == 1
 
 
 MASKED = [
@@ -138,13 +140,13 @@ def test_the_store_trains_them_after_their_source_and_keeps_each(jobs):
 def test_what_is_there_is_not_trained_again_and_a_failure_keeps_the_rest(monkeypatch):
     store.get(SEEDS[0])
     before = (store.folder() / f"{store.key(SEEDS[0])}.json").stat().st_mtime_ns
-    train = together.train
+    train = stacked.train
 
     def one_fails(recipes, images, **settings):
         assert SEEDS[0] not in recipes
         return [training.Diverged("planted"), *train(recipes, images, **settings)[1:]]
 
-    monkeypatch.setattr(together, "train", one_fails)
+    monkeypatch.setattr(stacked, "train", one_fails)
     more = [replace(ONE, seed=seed) for seed in range(4)]
     with pytest.raises(training.Diverged, match="planted"):
         store.train_all(more, jobs=1)
@@ -170,15 +172,15 @@ def test_a_member_that_cannot_be_trained_takes_no_other_with_it(jobs, other):
 def test_what_needs_a_healthy_member_of_a_stack_is_trained(monkeypatch, jobs):
     """SEEDS[2], which the masked nets need, stands in one stack with a net that diverges."""
     wild = replace(ONE, seed=7)
-    train = together.train
+    train = stacked.train
 
     def one_fails(recipes, images, **settings):
         found = train(recipes, images, **settings)
         return [training.Diverged("planted") if r == wild else f for r, f in zip(recipes, found, strict=True)]
 
-    monkeypatch.setattr(together, "train", one_fails)
+    monkeypatch.setattr(stacked, "train", one_fails)
     if jobs == 2:  # all of it here, where the patch is
-        monkeypatch.setattr(store.side_by_side, "_elsewhere", lambda *_: None)
+        monkeypatch.setattr(nets.processes, "_elsewhere", lambda *_: None)
     with pytest.raises(training.Diverged, match="planted"):
         store.train_all([wild, *MASKED], jobs=jobs)
     assert store.missing([wild, *MASKED]) == [wild]
@@ -205,7 +207,7 @@ def test_a_net_begun_alone_is_taken_up_alone(images):
         if share > 0.4:
             raise Stop
 
-    partial = store._weights_of(SEEDS[0]).with_suffix(".partial")
+    partial = nets._weights_of(SEEDS[0]).with_suffix(".partial")
     partial.parent.mkdir(parents=True)
     with pytest.raises(Stop):
         training.train(SEEDS[0], images, checkpoint=partial, checkpoint_every=0, progress=stop)
@@ -217,15 +219,15 @@ def test_a_net_begun_alone_is_taken_up_alone(images):
 
 
 def test_they_are_announced_as_nets_with_the_time_of_the_stack(monkeypatch):
-    monkeypatch.setattr(together, "time_step", lambda recipes, images: 0.1 * len(recipes))
+    monkeypatch.setattr(stacked, "time_step", lambda recipes, images: 0.1 * len(recipes))
     # 5 steps of 4 epochs of 3 nets, each with a tenth of a second for every net in the stack
     assert store.estimate(SEEDS, jobs=1) == "3 nets to train, about 18 s in one process."
 
 
 def test_a_step_is_timed_for_every_net_in_the_stack(images):
     noisy = replace(ONE, inputs=part("noise_modulation"))
-    assert 0 < together.time_step([ONE, noisy] * 4, images) < 1
+    assert 0 < stacked.time_step([ONE, noisy] * 4, images) < 1
 
 
 def test_the_code_of_stacks_is_part_of_the_name_of_what_they_train():
-    assert store._training_code(ONE)[0] != store._training_code(replace(ONE, augment=True))[0]
+    assert keys._training_code(ONE)[0] != keys._training_code(replace(ONE, augment=True))[0]

@@ -17,7 +17,8 @@ from torch.nn import functional as F
 
 from companion import data, models
 from companion.losses.penalties import check_settings, size
-from companion.recipes import Recipe, part
+from companion.tensors import one_thread
+from companion.training.recipe import Recipe, part
 
 
 class Stack(NamedTuple):
@@ -69,6 +70,16 @@ def train(
     Raises ValueError for recipes that cannot be stacked.
     """
     _check(recipes)
+    with one_thread(device):
+        return _train(recipes, step_sizes, device, progress)
+
+
+def _train(
+    recipes: Sequence[Recipe],
+    step_sizes: Sequence[float],
+    device: str,
+    progress: Callable[[float], None] | None,
+) -> list[Trained]:
     first = recipes[0]
     images = [data.maker(r.data.name)(device=device, **r.data.kwargs) for r in recipes]
     points = points_of(images)

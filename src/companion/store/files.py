@@ -1,0 +1,49 @@
+"""Files of the store: content beside a JSON note that holds its checksum."""
+
+import hashlib
+import json
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+from companion.files import write_atomic
+from companion.store.code import PACKAGE
+
+
+def folder() -> Path:
+    """COMPANION_STORE, else runs/store of the checkout, else ~/.cache/companion/store."""
+    checkout = PACKAGE.parents[1]
+    if "COMPANION_STORE" in os.environ:
+        return Path(os.environ["COMPANION_STORE"])
+    if (checkout / "pyproject.toml").exists():
+        return checkout / "runs" / "store"
+    return Path.home() / ".cache" / "companion" / "store"
+
+
+def verified(path: Path) -> bytes | None:
+    """The file's bytes if it is there and whole; None, with a warning when it was damaged, otherwise."""
+    note = note_of(path)
+    try:
+        content, sha256 = path.read_bytes(), json.loads(note.read_text("utf-8"))["sha256"]
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        warnings.warn(f"{note.name} in the store is damaged; it will be made again", stacklevel=3)
+        return None
+    if hashlib.sha256(content).hexdigest() != sha256:
+        warnings.warn(f"{path.name} in the store is damaged (checksum); it will be made again", stacklevel=3)
+        return None
+    return content
+
+
+def note_of(path: Path) -> Path:
+    return path.with_suffix(".json") if path.suffix != ".json" else path.with_suffix(".note.json")
+
+
+def keep(path: Path, content: bytes, note: dict[str, Any]) -> None:
+    """Content first, then the note with its checksum: without a whole note the content does not count."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"sha256": hashlib.sha256(content).hexdigest(), **note}, indent=1)
+    write_atomic(path, content)
+    write_atomic(note_of(path), text)

@@ -1,0 +1,51 @@
+"""The name of a trained net: everything that it depends on, as a hash."""
+
+from functools import lru_cache
+
+from companion import attacks, data, losses, models, saliency, transforms
+from companion.store.code import PACKAGE, code_hash, fingerprint
+from companion.training import stacked
+from companion.training.recipe import Part, Recipe, digest, needed
+
+
+def key(recipe: Recipe) -> str:
+    """The name of a recipe's files: a hash of the recipe, the code that trains it, the data's identity and
+    the names of its sources."""
+    sources = [key(source) for source in needed(recipe)[:-1]]
+    return digest([recipe.as_dict(), _training_code(recipe), identity(recipe.data), sources])
+
+
+def _training_code(recipe: Recipe) -> list[str]:
+    """Hashes of the loop's code and of the code of the functions this recipe names, and of no others."""
+    parts = [(models, recipe.model), (losses, recipe.loss)]
+    if recipe.inputs is not None:
+        parts.append((transforms, recipe.inputs))
+    if recipe.target is not None:
+        parts.append((saliency, recipe.target.map))
+    if recipe.mask is not None and recipe.mask.map is not None:
+        parts.append((saliency, recipe.mask.map))
+    functions = [getattr(namespace, chosen.name) for namespace, chosen in parts]
+    functions += [data.load, data.augment]
+    functions += [data.toys.TOYS[recipe.data.name]] if recipe.data.name in data.toys.TOYS else []
+    functions += [data.maker(recipe.data.name)] if recipe.data.name in data.BUILT else []
+    functions += [saliency.masked] if recipe.mask else []
+    functions += [saliency.threshold, saliency.other_images] if recipe.target else []
+    functions += [attacks.correct] if recipe.select == "best_test" else []
+    loops = ("loop.py", "recipe.py", *(["stacked.py"] if stacked.kind(recipe) else []))
+    return [_loop_code(loops), fingerprint(*sorted({f.__module__ for f in functions}))]
+
+
+@lru_cache
+def _loop_code(files: tuple[str, ...]) -> str:
+    """The training loop's own code; it imports every loss and model there is, so imports are not followed."""
+    return code_hash({name: (PACKAGE / "training" / name).read_text("utf-8") for name in files})
+
+
+@lru_cache
+def identity(recipe_data: Part) -> str:
+    """data.identity, asked once a process: for a folder it looks at every file.
+
+    Of a set that a function makes: that of the set it is made `of`, or the name of one drawn from nothing.
+    """
+    name = recipe_data.kwargs.get("of", recipe_data.name)
+    return name if name in data.BUILT else data.identity(name)

@@ -1,0 +1,119 @@
+"""What was measured on a trained net, kept by all it depends on: nothing kept can be out of date."""
+
+import hashlib
+import inspect
+import json
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from companion import data
+from companion.store.code import NAME, fingerprint, science_hash
+from companion.store.files import folder, keep, verified
+from companion.store.keys import key
+from companion.store.nets import Report, get, images_of, weights_hash
+from companion.tensors import one_thread
+from companion.training.recipe import Recipe, digest
+
+
+def measure(
+    function: Callable[..., Any],
+    recipe: Recipe,
+    images: data.Images | None = None,
+    *,
+    device: str = "cpu",
+    report: Report | None = None,
+    **settings: Any,
+) -> Any:
+    """function(net, images, **settings) for the recipe's trained net, or what it returned before.
+
+    function: a function of this package, defined at the top of its module, that returns JSON values: numbers,
+    lists and dicts of them. It takes the net, not the recipe.
+    images: None for the recipe's own images, masked as the recipe says.
+    settings: numbers, text, tensors, image sets, dataclasses, lists and dicts of these; a Recipe stands for
+    its trained net. Random numbers come from a seed among them: a generator has no value that could be kept.
+
+    The key is the function's dotted name, the code of the modules its module is made of, torch's version, the
+    device's type, the net's recipe and weights, and the value of every argument, defaults included.
+    Computed under one thread (tensors.one_thread). The net is trained first if it is missing.
+    Raises TypeError for a function that is not of this package, and for an argument without a key.
+    """
+    name = f"{function.__module__}.{function.__qualname__}"
+    if not function.__module__.startswith(f"{NAME}.") or not function.__qualname__.isidentifier():
+        raise TypeError(
+            f"{name} is not a function of the package at the top of its module, so its code has no name to "
+            "keep results by: move it into the package, or call it without store.measure"
+        )
+    bound = inspect.signature(function).bind(recipe, images, **settings)
+    bound.apply_defaults()
+    rest = {k: v for k, v in bound.arguments.items() if v is not recipe and v is not images}
+    net_key = _value_key("net", recipe, device, report)
+    images_key = None if images is None else _value_key("images", images, device, report)
+    settings_key = {k: _value_key(k, v, device, report) for k, v in rest.items()}
+    code = name, fingerprint(function.__module__), torch.__version__, torch.device(device).type
+    path = folder() / f"measured-{digest([*code, net_key, images_key, settings_key])}.json"
+
+    def compute() -> Any:
+        given = {
+            k: get(v, device=device, report=report) if isinstance(v, Recipe) else v
+            for k, v in settings.items()
+        }
+        net = get(recipe, device=device, report=report)
+        return function(net, images_of(recipe, device) if images is None else images, **given)
+
+    return _kept(path, compute, device, {"function": name, "net": net_key})
+
+
+def remember(recipe: Recipe, what: dict[str, Any], compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """compute() of a chapter that is not rebuilt yet, or what it returned before for this net.
+
+    What a function of a notebook calls cannot be named, so its key holds all code that its notebook has
+    executed, parameters included, the whole science wing, and `what`. Outside a notebook nothing is kept.
+    """
+    executed = compute.__globals__.get("In")
+    if executed is None:
+        return compute()
+    parts = [key(recipe), weights_hash(recipe), what, list(executed), science_hash(), torch.__version__]
+    path = folder() / f"measured-{digest(parts)}.json"
+    return _kept(path, compute, what.get("device", "cpu"), {"what": what})
+
+
+def _kept(path: Any, compute: Callable[[], Any], device: str, note: dict[str, Any]) -> Any:
+    stored = verified(path)
+    if stored is not None:
+        return json.loads(stored)
+    with one_thread(device):
+        result = compute()
+    content = json.dumps(result)
+    keep(path, content.encode(), note)
+    return json.loads(content)  # as it will be read again: tuples are lists
+
+
+def _value_key(name: str, value: Any, device: str, report: Report | None) -> Any:
+    """JSON that differs where the value does."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Recipe):
+        return ["net", key(value), weights_hash(value, device=device, report=report)]
+    if isinstance(value, Tensor):
+        content = value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+        return ["tensor", str(value.dtype), list(value.shape), hashlib.sha256(content).hexdigest()]
+    if isinstance(value, torch.dtype):
+        return ["dtype", str(value)]
+    if is_dataclass(value) and not isinstance(value, type):
+        of = [
+            [f.name, _value_key(f"{name}.{f.name}", getattr(value, f.name), device, report)]
+            for f in fields(value)
+        ]
+        return [type(value).__qualname__, of]
+    if isinstance(value, list | tuple):
+        return ["list", [_value_key(f"{name}[{i}]", v, device, report) for i, v in enumerate(value)]]
+    if isinstance(value, dict) and all(isinstance(k, str) for k in value):
+        return ["dict", {k: _value_key(f"{name}[{k!r}]", v, device, report) for k, v in value.items()}]
+    raise TypeError(
+        f"{name} is a {type(value).__name__}, which has no key to keep a measurement by: give numbers, text, "
+        "tensors, image sets, recipes, or lists and dicts of these (a seed for a generator)"
+    )

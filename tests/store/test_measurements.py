@@ -1,0 +1,230 @@
+"""A kept measurement is made again when anything changes that it depends on, and not otherwise."""
+
+import dataclasses
+import shutil
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from companion import data, metrics, store
+from companion.store import code
+from companion.training import Recipe, part
+
+PLAIN = Recipe(part("digits", n_train=100), part("digits_cnn"), epochs=1)
+OTHER = dataclasses.replace(PLAIN, seed=1)
+
+MODULE = '''"""Measures."""
+from functools import cache, wraps
+
+from companion.helper import added
+
+LEVEL = 1
+
+
+@cache
+def level():
+    return LEVEL
+
+
+def twice(function):
+    @wraps(function)
+    def both(*args):
+        return 2 * function(*args)
+    return both
+
+
+@twice
+def doubled(value):
+    return value
+
+
+def planted(net, images, *, shift=0):
+    """What the planted code says."""
+    calls.append(1)
+    return level() + doubled(0) + added() + shift
+
+
+calls = []
+'''
+HELPER = "def added():\n    return 0\n"
+
+
+@pytest.fixture(autouse=True)
+def fresh_store(tmp_path, monkeypatch):
+    monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
+    monkeypatch.setattr(code, "PACKAGE", Path(shutil.copytree(code.PACKAGE, tmp_path / "companion")))
+    yield
+    for name in ("companion.planted", "companion.helper"):
+        sys.modules.pop(name, None)
+    forget()
+
+
+def forget():
+    """As in a new process."""
+    code.fingerprint.cache_clear()
+    code.science_hash.cache_clear()
+    code._imports.cache_clear()
+
+
+def plant(source=MODULE, helper=HELPER):
+    """The function `planted` of a module of the package that reads so, imported anew."""
+    forget()
+    for name, text in (("helper", helper), ("planted", source)):
+        (code.PACKAGE / f"{name}.py").write_text(text)
+        module = ModuleType(f"companion.{name}")
+        sys.modules[module.__name__] = module
+        exec(text, vars(module))
+    return sys.modules["companion.planted"].planted
+
+
+CHANGES = {
+    "a constant behind a cached helper": (MODULE.replace("LEVEL = 1", "LEVEL = 5"), HELPER, 5),
+    "a cached helper": (MODULE.replace("return LEVEL", "return LEVEL + 1"), HELPER, 2),
+    "a decorated helper": (MODULE.replace("    return value", "    return value + 1"), HELPER, 3),
+    "a decorator": (MODULE.replace("2 * function(*args)", "2 * function(*args) + 7"), HELPER, 8),
+    "a default argument": (MODULE.replace("shift=0", "shift=4"), HELPER, 5),
+    "an imported module": (MODULE, HELPER.replace("return 0", "return 2"), 3),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_of_code_measures_again(change):
+    assert store.measure(plant(), PLAIN) == 1
+    source, helper, expected = CHANGES[change]
+    assert store.measure(plant(source, helper), PLAIN) == expected
+
+
+@pytest.mark.parametrize(
+    "source",
+    [MODULE.replace('"""Measures."""', '"""Says."""'), MODULE.replace("LEVEL = 1", "LEVEL = 1  # why")],
+)
+def test_comments_docstrings_and_unrelated_modules_do_not(source):
+    assert store.measure(plant(), PLAIN) == 1
+    again = plant(source)
+    (code.PACKAGE / "unrelated.py").write_text("x = 1\n")
+    assert store.measure(again, PLAIN) == 1 and not sys.modules["companion.planted"].calls
+
+
+def test_the_net_its_weights_and_the_images_count():
+    function = plant()
+    calls = sys.modules["companion.planted"].calls
+    images = data.load("digits", n_train=100)
+    darker = dataclasses.replace(images, x_test=images.x_test / 2)
+    for recipe, of in ((PLAIN, None), (OTHER, None), (PLAIN, images), (PLAIN, darker)):
+        store.measure(function, recipe, of)
+        before = len(calls)
+        store.measure(function, recipe, of)
+        assert len(calls) == before
+    assert len(calls) == 4
+
+
+def test_every_setting_counts_by_its_value():
+    function = plant()
+    assert [store.measure(function, PLAIN, shift=s) for s in (0, 1, 1, 2)] == [1, 2, 2, 3]
+    assert store.measure(function, PLAIN) == 1  # a default said or not is the same
+    assert len(sys.modules["companion.planted"].calls) == 3
+
+
+def test_a_recipe_among_the_settings_stands_for_its_net():
+    function = plant(BETWEEN)
+    mask = torch.ones(360, dtype=torch.bool)
+    same = store.measure(function, PLAIN, other=PLAIN, mask=mask)
+    assert same == 0 < store.measure(function, PLAIN, other=OTHER, mask=mask)
+    assert store.measure(function, PLAIN, other=OTHER, mask=~mask) == 0
+
+
+def test_other_versions_of_torch_measure_again(monkeypatch):
+    function = plant()
+    store.measure(function, PLAIN)
+    monkeypatch.setattr(torch, "__version__", "9")
+    store.measure(function, PLAIN)
+    assert len(sys.modules["companion.planted"].calls) == 2
+
+
+def test_what_has_no_key_is_refused_with_its_name():
+    function = plant()
+    with pytest.raises(TypeError, match="shift is a Generator, which has no key.*seed"):
+        store.measure(function, PLAIN, shift=torch.Generator())
+    with pytest.raises(TypeError, match="not a function of the package"):
+        store.measure(lambda net, images: 1, PLAIN)
+
+    def local(net, images):
+        return 1
+
+    local.__module__ = "companion.metrics.accuracy"
+    with pytest.raises(TypeError, match="top of its module"):
+        store.measure(local, PLAIN)
+
+
+def test_a_damaged_measurement_is_made_again():
+    assert store.measure(plant(), PLAIN) == 1
+    (path,) = [p for p in store.folder().glob("measured-*.json") if "note" not in p.name]
+    path.write_text("5")
+    with pytest.warns(UserWarning, match="checksum"):
+        assert store.measure(plant(), PLAIN) == 1
+
+
+def test_measurements_run_under_one_thread_and_leave_the_setting():
+    threads = torch.get_num_threads()
+    source = "import torch\ndef planted(net, images):\n    return torch.get_num_threads()\n"
+    torch.set_num_threads(2)
+    try:
+        assert store.measure(plant(source), PLAIN) == 1 and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_accuracy_is_that_of_the_net_on_the_images():
+    images = data.load("digits", n_train=100)
+    right = store.get(PLAIN)(images.x_test).argmax(1) == images.y_test
+    assert store.measure(metrics.accuracy, PLAIN) == pytest.approx(right.double().mean().item())
+
+
+BETWEEN = """
+def planted(net, images, *, other, mask):
+    return (net(images.x_test) - other(images.x_test))[mask].abs().sum().item()
+"""
+NOTEBOOK = """
+from companion import store
+calls = []
+def compute():
+    calls.append(1)
+    return {"value": len(calls)}
+def run(recipe, what):
+    return store.remember(recipe, what, compute)
+"""
+
+
+def notebook(*executed):
+    """A notebook that has executed these cells and then NOTEBOOK."""
+    space = {"In": [*executed, NOTEBOOK]}
+    exec(NOTEBOOK, space)
+    return space
+
+
+def test_what_a_notebook_measures_depends_on_all_code_it_executed():
+    one = notebook("eps = 0.1")
+    assert one["run"](PLAIN, {}) == one["run"](PLAIN, {}) == {"value": 1}
+    assert one["run"](PLAIN, {"eps": 2}) == {"value": 2} and one["run"](OTHER, {}) == {"value": 3}
+    assert notebook("eps = 0.1")["run"](PLAIN, {}) == {"value": 1}
+    parameter = notebook("eps = 0.2")
+    parameter["run"](PLAIN, {})
+    assert len(parameter["calls"]) == 1
+
+
+def test_what_a_notebook_measures_depends_on_the_whole_package():
+    notebook()["run"](PLAIN, {})
+    forget()
+    (code.PACKAGE / "losses" / "jacobian.py").write_text("x = 1\n")
+    again = notebook()
+    again["run"](PLAIN, {})
+    assert len(again["calls"]) == 1
+
+
+def test_outside_a_notebook_nothing_is_kept():
+    space = {}
+    exec(NOTEBOOK, space)
+    assert [space["run"](PLAIN, {}), space["run"](PLAIN, {})] == [{"value": 1}, {"value": 2}]
