@@ -2,5 +2,6 @@
 
 import os
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported; OMP_NUM_THREADS=2 in front of the command wins
+# Before torch is imported. An OMP_NUM_THREADS of the caller wins.
+if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
