@@ -144,6 +144,14 @@ def cifar_mirror(mirror, monkeypatch, cifar_known):
     return archive
 
 
+def change_unseen(file):
+    """Change a byte near a file's end, in a bitmap that of a pixel, and set its modification time back."""
+    stat, content = file.stat(), file.read_bytes()
+    file.write_bytes(content[:-3] + bytes([content[-3] ^ 1]) + content[-2:])
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert (file.stat().st_size, file.stat().st_mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+
+
 @pytest.fixture
 def write_images():
     """write(folder, n, ...) puts n images into folder/CLASS for two classes, each with its own grey level."""

@@ -1,5 +1,6 @@
 import hashlib
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -7,9 +8,10 @@ import torch
 from PIL import Image
 
 from companion import data
-from companion.data import images as images_module
+from companion.data import folders, images, sources
+from companion.data.sources import MNIST_SMALL, MNIST_SMALL_SHA256
 
-from .conftest import IDX_NAMES, mnist_arrays
+from .conftest import IDX_NAMES, change_unseen, mnist_arrays
 
 
 def check(images):
@@ -23,11 +25,65 @@ def check(images):
     assert images.x_train.shape[2] == images.size
 
 
+# --- small MNIST -----------------------------------------------------------------------------------------
+
+
+def test_small_mnist_is_the_default():
+    small = data.load()
+    check(small)
+    assert (small.name, small.label, small.channels, small.size) == ("mnist_small", "small MNIST", 1, 28)
+    assert small.classes == tuple("0123456789")
+    assert small.y_train.bincount().tolist() == [600] * 10 and small.y_test.bincount().tolist() == [100] * 10
+    assert small.x_train.min() == 0 and small.x_train.max() == 1
+    assert small.x_train.mean().item() == pytest.approx(0.1307, abs=2e-3)  # all of MNIST: 0.1307
+
+
+def test_small_mnist_takes_all_of_load_s_options():
+    small = data.load("mnist_small", n_train=300, n_test=50, size=14, hold_out=0.5, split_seed=3)
+    check(small)
+    assert small.x_train.shape == (150, 1, 14, 14) and len(small.y_test) == 50
+    # no image occurs twice, so rows tell images apart
+    rows = {x.numpy().tobytes() for x in data.load("mnist_small", size=14).x_train}
+    assert {x.numpy().tobytes() for x in torch.cat([small.x_train, small.x_test])} <= rows
+    other = data.load("mnist_small", n_train=300, n_test=50, size=14, hold_out=0.5, split_seed=4)
+    assert not torch.equal(small.x_test, other.x_test)
+
+
+def damaged(content, how):
+    middle = len(content) // 2
+    flipped = content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :]
+    return {"cut": content[:-40], "flipped": flipped, "empty": b"", "text": b"hello"}[how]
+
+
+def other_arrays(path, **changed):
+    with np.load(MNIST_SMALL) as stored:
+        np.savez(path, **{name: changed.get(name, stored[name]) for name in MNIST_SMALL_SHA256})
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "text", "pixel", "pickle", "gone"])
+def test_damaged_small_mnist_is_named(damage, tmp_path, monkeypatch):
+    file = tmp_path / "mnist_small.npz"
+    if damage == "pixel":
+        with np.load(MNIST_SMALL) as stored:
+            x_test = stored["x_test"]
+        x_test[0, 0, 0] += 1
+        other_arrays(file, x_test=x_test)
+    elif damage == "pickle":
+        other_arrays(file, y_test=np.array([print], dtype=object))
+    elif damage != "gone":
+        file.write_bytes(damaged(MNIST_SMALL.read_bytes(), damage))
+    for module in (images, sources):
+        monkeypatch.setattr(module, "MNIST_SMALL", file)
+    with pytest.raises(ValueError, match=r"mnist_small.npz.*install the package again") as error:
+        data.load("mnist_small")
+    assert "\n" not in str(error.value)
+
+
 # --- digits ----------------------------------------------------------------------------------------------
 
 
 def test_digits():
-    digits = data.load()
+    digits = data.load("digits")
     check(digits)
     assert (digits.name, digits.label, digits.channels, digits.size, digits.n_classes) == (
         "digits",
@@ -125,10 +181,10 @@ def test_held_out_images_of_a_subset_are_those_of_the_subset():
     assert {tuple(row) for row in torch.cat([held.x_train, held.x_test]).flatten(1).tolist()} <= rows
 
 
-@pytest.mark.parametrize("share", [0, 1, -0.1, 0.0001])
-def test_wrong_share_is_named(share):
-    with pytest.raises(ValueError, match=f"hold_out={share}"):
-        data.load("digits", hold_out=share)
+@pytest.mark.parametrize("fraction", [0, 1, -0.1, 0.0001])
+def test_wrong_fraction_is_named(fraction):
+    with pytest.raises(ValueError, match=f"hold_out={fraction}"):
+        data.load("digits", hold_out=fraction)
 
 
 # --- torchvision's formats -------------------------------------------------------------------------------
@@ -269,8 +325,8 @@ def test_unreadable_images_are_named(tmp_path, write_images):
 def decodes(monkeypatch):
     """Counts how often images are decoded."""
     calls = []
-    decode = images_module._decode
-    monkeypatch.setattr(images_module, "_decode", lambda *args: calls.append(1) or decode(*args))
+    decode = folders._decode
+    monkeypatch.setattr(folders, "_decode", lambda *args: calls.append(1) or decode(*args))
     return calls
 
 
@@ -298,15 +354,29 @@ def test_changed_folder_is_decoded_again_and_the_old_cache_goes(tmp_path, write_
     assert len(decodes) == 2 and new != old
 
 
+def test_an_image_changed_under_the_same_size_and_time_is_decoded_again(tmp_path, write_images, decodes):
+    folder = write_images(tmp_path / "pictures", suffix=".bmp")
+    before = data.load(f"folder:{folder}")
+    change_unseen(folder / "cat" / "000.bmp")
+    after = data.load(f"folder:{folder}")
+    same = [torch.equal(getattr(before, x), getattr(after, x)) for x in ("x_train", "x_test")]
+    assert len(decodes) == 2 and not all(same)
+
+
+def test_a_copied_folder_is_not_decoded_again(tmp_path, write_images, home, decodes):
+    folder = write_images(tmp_path / "pictures")
+    first = data.load(f"folder:{folder}")
+    second = data.load(f"folder:{shutil.copytree(folder, tmp_path / 'copy')}")
+    assert len(decodes) == 1 and torch.equal(first.x_train, second.x_train)
+    assert (first.label, second.label) == ("pictures", "copy")
+
+
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "text"])
 def test_damaged_cache_is_built_again(damage, tmp_path, write_images, home, decodes):
     folder = write_images(tmp_path / "pictures")
     first = data.load(f"folder:{folder}")
     (file,) = cache_files(home)
-    whole = file.read_bytes()
-    middle = len(whole) // 2
-    flipped = whole[:middle] + bytes([whole[middle] ^ 255]) + whole[middle + 1 :]
-    file.write_bytes({"cut": whole[:-40], "flipped": flipped, "empty": b"", "text": b"hello"}[damage])
+    file.write_bytes(damaged(file.read_bytes(), damage))
     assert torch.equal(data.load(f"folder:{folder}").x_train, first.x_train)
     assert len(decodes) == 2
     data.load(f"folder:{folder}")
@@ -414,6 +484,19 @@ def test_real_mnist(real_data):
     assert (len(mnist.y_train), len(mnist.y_test)) == (60_000, 10_000)
     assert mnist.y_train[:5].tolist() == [5, 0, 4, 1, 9]
     assert mnist.x_train.mean().item() == pytest.approx(0.1307, abs=1e-4)
+
+
+def test_small_mnist_is_cut_from_the_real_files(real_data):
+    if not (real_data / "MNIST" / "raw").is_dir():
+        pytest.skip(f"no MNIST/raw in {real_data}")
+    small, whole = data.load("mnist_small"), data.load("mnist", root=real_data)
+    for part, most in (("train", 600), ("test", 100)):
+        x, y = (getattr(whole, f"{name}_{part}") for name in "xy")
+        of_class = [(y == k).nonzero().flatten() for k in range(10)]
+        evenly = [which[torch.arange(most) * len(which) // most] for which in of_class]
+        chosen = torch.cat(evenly).sort().values
+        assert torch.equal(getattr(small, f"x_{part}"), x[chosen])
+        assert torch.equal(getattr(small, f"y_{part}"), y[chosen])
 
 
 def test_real_cifar(real_data):

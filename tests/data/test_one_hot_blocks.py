@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from companion import data, store
+from companion import store
 from companion.data import toys
 from companion.training.recipe import Recipe, part
 
@@ -56,7 +56,6 @@ def test_a_recipe_finds_the_set_by_its_settings():
     assert store.key(Recipe(data=of, model=part("one_hidden"))) != store.key(
         Recipe(data=part("one_hot_blocks", **of.kwargs | {"relevant": 4}), model=part("one_hidden"))
     )
-    assert data.maker("one_hot_blocks") is toys.one_hot_blocks
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,21 @@
 import gc
 import os
+import re
+import shutil
 import subprocess
 import sys
+import time
+from dataclasses import replace
 
 import pytest
 
-from companion import data
+from companion import data, store
+from companion.data import sources
 from companion.data.sources import data_root
+from companion.store.code import PACKAGE, reached
+from companion.training.recipe import Recipe, Target, part
 
-from .conftest import IDX_NAMES
+from .conftest import IDX_NAMES, change_unseen
 
 
 def one_line(error):
@@ -21,10 +28,24 @@ def test_asking_for_data_does_not_import_torch():
     """A runner checks the data set before anything slow happens."""
     code = (
         "import sys, companion.data as data\n"
-        "data.require('digits'); data.identity('digits'); data.checksums('digits')\n"
+        "for name in ('digits', 'mnist_small', 'gaussians'):\n"
+        "    data.require(name); data.identity(name); data.checksums(name); data.fetch(name)\n"
         "assert not {'torch', 'torchvision', 'numpy', 'PIL'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_no_import_is_hidden_and_images_do_not_depend_on_the_code_that_draws_points():
+    for file in (PACKAGE / "data").glob("*.py"):
+        assert not re.search(r"import_module|__import__|import importlib", file.read_text("utf-8")), file
+    everything = {f"companion.data.{f.stem}" for f in (PACKAGE / "data").glob("*.py")} - {
+        "companion.data.__init__"
+    }
+    assert everything <= reached("companion.data")
+    drawing = {f"companion.data.{name}" for name in ("toys", "block_mnist", "augmentation")}
+    assert everything - drawing == reached("companion.data.images")
+    assert reached("companion.data.toys") == {"companion.data.toys", "companion.data.image_set"}
+    assert reached("companion.data.sources") == {"companion.data.sources"}  # and so no circle
 
 
 def test_unknown_attribute_of_the_package():
@@ -50,7 +71,7 @@ def test_unknown_name_gets_the_nearest(name, nearest):
 
 
 def test_unknown_name_far_from_any():
-    with pytest.raises(ValueError, match="unknown data set 'xyz'; known: digits, mnist"):
+    with pytest.raises(ValueError, match="unknown data set 'xyz'; known: mnist_small, digits, mnist"):
         data.require("xyz")
 
 
@@ -93,6 +114,7 @@ def test_missing_and_cut_files_are_named(mnist_root):
 
 def test_require_accepts_what_is_there(mnist_root, cifar_root, tmp_path, write_images, monkeypatch):
     data.require("digits")
+    data.require("mnist_small")
     monkeypatch.setenv("COMPANION_DATA", str(mnist_root))
     for name in ("mnist", "fashion_mnist", "cifar10"):
         data.require(name)
@@ -140,18 +162,75 @@ def test_identity_of_files_follows_their_contents(mnist_root, tmp_path):
     assert data.identity("mnist", moved) != before
 
 
-def test_identity_of_a_folder_follows_its_listing(tmp_path, write_images):
-    folder = write_images(tmp_path / "pictures")
-    name = f"folder:{folder}"
-    seen = {data.identity(name)}
-    write_images(folder, n=6)
-    seen.add(data.identity(name))
-    os.utime(folder / "cat" / "000.png", (0, 0))
-    seen.add(data.identity(name))
-    (folder / "cat" / "000.png").unlink()
-    seen.add(data.identity(name))
-    assert len(seen) == 4
-    assert data.identity(name) in seen
+def test_identity_of_small_mnist_is_its_content():
+    assert data.identity("mnist_small") == data.identity("mnist_small")
+    assert re.fullmatch("mnist_small [0-9a-f]{16}", data.identity("mnist_small"))
+    assert list(data.checksums("mnist_small")) == ["mnist_small.npz"]
+
+
+@pytest.fixture(params=["read", "remembered"])
+def pictures(request, tmp_path, write_images, monkeypatch):
+    """A folder of images whose listing was just made and is not trusted yet, or is remembered at once."""
+    if request.param == "remembered":
+        monkeypatch.setattr(sources, "_SETTLED_NS", -(10**12))
+    return write_images(tmp_path / "pictures")
+
+
+def test_identity_of_a_folder_follows_names_and_contents(pictures, write_images):
+    name = f"folder:{pictures}"
+    seen = [data.identity(name)]
+    write_images(pictures, n=6)
+    seen.append(data.identity(name))
+    first = pictures / "cat" / "000.png"
+    time.sleep(0.02)  # a tick of the clock: the fixture lets the listing be remembered at once
+    change_unseen(first)
+    seen.append(data.identity(name))
+    first.rename(first.with_name("renamed.png"))
+    seen.append(data.identity(name))
+    (pictures / "cat" / "renamed.png").rename(pictures / "dog" / "renamed.png")
+    seen.append(data.identity(name))
+    assert len(set(seen)) == 5
+    assert data.identity(name) == seen[-1]
+
+
+def test_a_folder_copied_elsewhere_is_the_same_and_retrains_nothing(pictures, tmp_path):
+    copy = shutil.copytree(pictures, tmp_path / "elsewhere" / "images", copy_function=shutil.copyfile)
+    os.utime(copy / "cat" / "000.png", (0, 0))
+    places = [f"folder:{folder}" for folder in (pictures, copy)]
+    assert data.identity(places[0]) == data.identity(places[1])
+    assert data.checksums(places[0]) == data.checksums(places[1])
+    source, target = part("mlp", size=6), part("input_gradient")
+    plain, blocks = [
+        [Recipe(part(*name, **settings), source) for name, settings in found]
+        for found in (
+            [((place,), {}) for place in places],
+            [(("block_mnist",), {"of": place}) for place in places],
+        )
+    ]
+    taught = [replace(r, target=Target(r, target)) for r in plain]
+    for here, there in (plain, blocks, taught):
+        assert here != there and store.key(here) == store.key(there)
+
+
+def test_a_remembered_listing_spares_the_reading_and_checksums_never_do(pictures, monkeypatch, request):
+    name = f"folder:{pictures}"
+    before = data.identity(name)
+    reads = []
+    read = sources._sha256
+    monkeypatch.setattr(sources, "_sha256", lambda file: reads.append(file) or read(file))
+    assert data.identity(name) == before
+    again = 0 if "[remembered]" in request.node.name else 10
+    assert len(reads) == again
+    data.checksums(name)
+    assert len(reads) == again + 10
+
+
+def test_a_damaged_listing_is_read_again(pictures, home):
+    before = data.identity(f"folder:{pictures}")
+    for kept in (home / ".cache/companion").glob("listings/*"):
+        for damage in (b"", b"cut", b"\xff" * 64):
+            kept.write_bytes(damage)
+            assert data.identity(f"folder:{pictures}") == before
 
 
 def test_checksums(mnist_root, tmp_path, write_images):
@@ -212,7 +291,8 @@ def test_fetch_without_the_files_on_the_server(mnist_mirror, tmp_path):
 
 
 def test_nothing_to_fetch(tmp_path, capsys):
-    assert data.fetch("digits") is None
-    assert "ships with scikit-learn" in capsys.readouterr().out
+    for name, origin in (("digits", "scikit-learn"), ("mnist_small", "this package")):
+        assert data.fetch(name) is None
+        assert f"{name} ships with {origin}" in capsys.readouterr().out
     with pytest.raises(ValueError, match="a folder cannot be fetched"):
         data.fetch(f"folder:{tmp_path}")

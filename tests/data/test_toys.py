@@ -21,7 +21,7 @@ def test_moments_are_those_of_the_paper_s_code_under_one_affine_map():
 
 
 def test_training_points_fill_the_unit_square_by_one_scale_and_test_points_stay_inside():
-    points = toys.gaussians(seed=3)
+    points = toys.gaussians(split_seed=3)
     assert points.x_train.aminmax() == (0, 1)
     assert points.x_test.min() >= 0 and points.x_test.max() <= 1
     assert points.x_train.shape == points.x_test.shape == (6000, 2, 1, 1)
@@ -38,18 +38,19 @@ def test_the_printed_covariance_is_none():
         toys.gaussians(covariance=[[1.0, 0.5], [0.0, 1.0]])
 
 
-def test_load_draws_by_split_seed_and_takes_subsets():
-    first, same, other = (data.load("gaussians", split_seed=s) for s in (0, 0, 1))
+def test_a_recipe_draws_by_split_seed_and_takes_subsets():
+    gaussians = data.maker("gaussians")
+    first, same, other = (gaussians(split_seed=s) for s in (0, 0, 1))
     assert torch.equal(first.x_train, same.x_train) and not torch.equal(first.x_train, other.x_train)
-    assert torch.equal(first.x_train, toys.gaussians(seed=0).x_train)
-    few = data.load("gaussians", n_train=10, n_test=4, hold_out=0.5)
+    few = gaussians(n_train=10, n_test=4, hold_out=0.5)
     assert (len(few.y_train), len(few.y_test), few.channels, few.size, few.n_classes) == (5, 4, 2, 1, 2)
-    with pytest.raises(ValueError, match="size"):
-        data.load("gaussians", size=8)
+    with pytest.raises(ValueError, match=r"use companion\.data\.maker\('gaussians'\)\(\)"):
+        data.load("gaussians")
 
 
-def test_a_toy_needs_no_files():
-    data.require("gaussians")
-    assert data.identity("gaussians") == "gaussians" and data.checksums("gaussians") == {}
-    assert data.fetch("gaussians") is None
-    assert set(toys.TOYS) == set(data.sources.TOYS)
+@pytest.mark.parametrize("name", data.sources.DRAWN)
+def test_drawn_points_need_no_files(name):
+    data.require(name)
+    assert data.identity(name) == name and data.checksums(name) == {}
+    assert data.fetch(name) is None
+    assert data.maker(name) is getattr(toys, name)

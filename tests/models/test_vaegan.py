@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from companion import losses, models, store, training
+from companion.store import nets
 from companion.training.recipe import Recipe, part
 
 DIGITS = Recipe(
@@ -150,7 +151,7 @@ def test_the_training_updates_after_each_loss_and_the_store_keeps_the_model(tmp_
     monkeypatch.setenv("COMPANION_STORE", str(tmp_path))
     net = store.get(DIGITS)
     x = store.images(DIGITS.data, "cpu").x_test
-    monkeypatch.setattr(store, "train", None)  # a second training would fail
+    monkeypatch.setattr(nets, "train", None)  # a second training would fail
     torch.testing.assert_close(store.get(DIGITS)(x), net(x))
     assert net(x).shape == x.shape and len(store.history(DIGITS)) == 2
 

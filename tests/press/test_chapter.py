@@ -2,7 +2,9 @@
 
 import json
 import math
+import types
 
+import IPython
 import numpy as np
 import pytest
 
@@ -41,7 +43,18 @@ def test_other_names_are_the_chapters_own_affair(checkout):
     begin(CELL, "# Parameters of the figure\nwidth = 1\n", "import math\nother = 2")
 
 
-@pytest.mark.parametrize("line", ["eps = -1", "eps = 'abc'", "eps = True", "seeds = [0, -1]", "seeds = 1.5"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "eps = -1",
+        "eps = 'abc'",
+        "eps = True",
+        "seeds = [0, -1]",
+        "seeds = 1.5",
+        "seeds = [0, 0]",
+        "seeds = []",
+    ],
+)
 def test_bad_values_are_refused(checkout, line):
     with pytest.raises(ParameterError):
         begin(CELL, f"# Parameters\n{line}\n")
@@ -107,16 +120,55 @@ def test_results_are_tidy_plain_json(checkout):
     assert results(run)["rows"] == wanted == run.rows
 
 
-def test_a_cell_executed_again_does_not_double_its_rows(checkout):
+@pytest.fixture
+def execute(monkeypatch):
+    """Say which execution of a cell it is, as IPython's shell does."""
+    return lambda count: monkeypatch.setattr(
+        IPython, "get_ipython", lambda: types.SimpleNamespace(execution_count=count)
+    )
+
+
+def test_a_cell_executed_again_does_not_double_its_rows(checkout, execute):
     run, _ = begin(CELL)
+    execute(3)
     run.record("T1", "accuracy", 0.1, model="a")
     run.record("T1", "accuracy", 0.2, model="b")
+    execute(4)
     run.record("T1", "accuracy", 0.3, model="a")
     assert [(row["model"], row["value"]) for row in results(run)["rows"]] == [("a", 0.3), ("b", 0.2)]
+    with pytest.raises(ValueError, match="as 0.3 and as 0.4"):
+        run.record("T1", "accuracy", 0.4, model="a")
 
 
-def test_a_number_for_each_repetition_leaves_mean_spread_and_list(checkout):
+def test_a_second_row_with_the_same_labels_is_refused(checkout, execute):
+    """Two carriers of one spread, in a loop that forgot to name the carrier: one of two rows was lost."""
     run, _ = begin(CELL)
+    execute(3)
+    run.record("NM-C7", "vii", [0.1, 0.3], model="mlp", sd_of_m=1.26)
+    run.record("NM-C7", "accuracy", 90.0, model="mlp", sd_of_m=1.26)
+    with pytest.raises(ValueError) as caught:
+        run.record("NM-C7", "vii", [0.5], model="mlp", sd_of_m=np.float64(1.26))
+    assert str(caught.value) == (
+        "small: NM-C7, vii (model=mlp, sd_of_m=1.26) is recorded twice in one run of a cell, as 0.2 and "
+        "as 0.5; add a label that tells the two apart"
+    )
+    run.record("NM-C7", "vii", 0.5, model="mlp", sd_of_m=1.26, carrier="gamma")
+    assert [row["value"] for row in results(run)["rows"]] == [0.2, 90.0, 0.5]
+
+
+def test_a_runner_executes_no_cell_twice(checkout, execute, monkeypatch):
+    monkeypatch.setenv("COMPANION_RUN_DIR", str(checkout.root / "run"))
+    run, _ = begin(CELL)
+    execute(3)
+    run.record("T1", "accuracy", 0.1)
+    execute(4)
+    with pytest.raises(ValueError, match="no labels"):
+        run.record("T1", "accuracy", 0.1)
+
+
+def test_a_number_for_each_repetition_leaves_mean_spread_and_list(checkout, execute):
+    run, _ = begin(CELL)
+    execute(1)
     run.record("T", "x", [1.0, 2.0, 6.0])
     run.record("T", "one", (4,))
     run.record("T", "gap", [1.0, float("nan")])
@@ -125,6 +177,7 @@ def test_a_number_for_each_repetition_leaves_mean_spread_and_list(checkout):
     assert three["sd"] == pytest.approx(7**0.5)
     assert (one["value"], one["n"], "sd" in one) == (4, 1, False)
     assert (gap["value"], gap["n"], gap["values"]) == (None, 2, [1.0, None])
+    execute(2)
     run.record("T", "x", [0.0])
     assert len(run.rows) == 3 and run.rows[0]["values"] == [0.0] and "sd" not in run.rows[0]
 

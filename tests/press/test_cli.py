@@ -60,6 +60,11 @@ def refused(capsys, *arguments: str) -> str:
         ("boundary_tilting -p steps=true", "steps = true (from -p): write a whole number"),
         ("boundary_tilting -p strong=maybe", "strong = maybe (from -p): write true or false"),
         ("boundary_tilting -p radii=0.1,2", "radii = 0.1,2 (from -p): 2.0 must be in (0, 1]"),
+        ("boundary_tilting -p seeds=0,0", "seeds = 0,0 (from -p): 0 is given twice; write each value once"),
+        (
+            "boundary_tilting -p seeds=[]",
+            "seeds = [] (from -p): write whole numbers such as 0,1,2, at",
+        ),
         (
             "boundary_tilting -p dataset=mnsit",
             "must be one of digits, mnist, folder:PATH; did you mean 'mnist'?",

@@ -159,6 +159,41 @@ def test_close():
     assert word([row(values=[float("nan")])], close={"of": {}, "to": 0.0, "within": 1}) == "not reproduced"
 
 
+class TestBoundsOfRoundedNumbers:
+    """Single precision writes 0.1 as 0.10000000149: a bound of 0.1 is met, not exceeded."""
+
+    SINGLE = 0.10000000149
+
+    def test_close(self):
+        on, beyond = row(values=[self.SINGLE]), row(values=[0.1001])
+        assert word([on], close={"of": {}, "to": 0.0, "within": 0.1}) == "reproduced"
+        assert word([beyond], close={"of": {}, "to": 0.0, "within": 0.1}) == "not reproduced"
+        assert word([row(values=[99.989998])], close={"of": {}, "to": 100, "within": 0.01}) == "reproduced"
+        assert word([row(values=[1.1e-12])], close={"of": {}, "to": 0, "within": 1e-12}) == "not reproduced"
+
+    def test_greater(self):
+        rows = [row(values=[self.SINGLE] * 3, net="A")]
+        assert word(rows, greater={"more": {"net": "A"}, "less": 0.1}) == "inconclusive"
+        assert word(rows, greater={"more": {"net": "A"}, "less": 0.0999}) == "reproduced"
+        assert word(rows, greater={"more": 0.1, "less": {"net": "A"}}) == "inconclusive"
+
+    def test_margin_and_tolerance(self):
+        a, b = row(values=[0.1 + 0.2] * 3, net="A"), row(values=[0.3 - self.SINGLE] * 3, net="B")
+        assert word([b, a], greater=A_OVER_B, tolerance=0.1) == "inconclusive"  # ahead by 0.10000000149
+        assert word([b, a], greater=A_OVER_B, tolerance=0.0999) == "reproduced"
+        behind = {"more": {"net": "B"}, "less": {"net": "A"}}
+        assert word([b, a], greater=behind, tolerance=0.1) == "inconclusive"
+        assert word([b, a], greater=behind | {"margin": 0.1}, exact=True) == "contradicted"
+        assert word([b, a], greater=behind | {"margin": 0.1001}, exact=True) == "holds"
+
+
+def test_a_trend_is_over_all_rows_that_its_condition_names():
+    rows = [row(values=(s, s + 1.0), carrier=c, sd_of_m=s) for c, s in (("a", 1.0), ("b", 2.0), ("c", 2.0))]
+    part = {"along": "sd_of_m", "direction": "rising"}
+    assert word(rows, trend=part | {"of": {"quantity": "acc"}}) == "not run"  # each carrier is its own series
+    assert word(rows, trend=part | {"of": {"quantity": "acc", "carrier": "*"}}) == "reproduced"
+
+
 def small_ledger(rule=None, under=None) -> Ledger:
     return Ledger(
         paper="P",

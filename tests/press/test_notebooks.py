@@ -47,11 +47,10 @@ def test_incomplete(executed, spoil):
         ("x: bool = True", False),
         ("x: int = 1", -3),
         ('x: str = ""', "a, 'b'\tc"),
-        ("x: list[int] = []", []),
-        ("x: list[int] = []", [3]),
-        ("x: list[float] = []", [1e-9, 8 / 255]),
-        ("x: list[str] = []", ["a", "b c"]),
-        ("x: list[str] = []", ["a, b", "[c]", "d'e", 'f"', "g'\"", "", "\n", " g", "#h: i"]),
+        ("x: list[int] = [0]", [3]),
+        ("x: list[float] = [0.0]", [1e-9, 8 / 255]),
+        ('x: list[str] = [""]', ["a", "b c"]),
+        ('x: list[str] = [""]', ["a, b", "[c]", "d'e", 'f"', "g'\"", "", "\n", " g", "#h: i"]),
     ],
 )
 def test_a_value_written_for_the_command_line_reads_back(line, value):

@@ -30,6 +30,7 @@ def run_papermill(path, *arguments: str):
         (["-p", "lambda_dd", "3"], "this notebook has no parameter 'lambda_dd'; did you mean 'lambda_d'?"),
         (["-p", "eps", "abc"], "eps = abc: write a finite number such as 0.5, 1e-3 or 8/255"),
         (["-p", "eps", "-1"], "eps = -1: must be in (0, inf)"),
+        (["-p", "seeds", "0,0"], "seeds = 0,0: 0 is given twice; write each value once"),
     ],
 )
 def test_a_mistake_fails_in_the_check_cell(checkout, arguments, said):
@@ -54,6 +55,15 @@ def test_good_values_are_coerced(checkout):
     assert status == 0, stderr
     results = json.loads((checkout.root / "runs" / "live" / "notebook" / "results.json").read_text("utf-8"))
     assert results["rows"][0]["value"] == 8 / 255
+
+
+def test_a_loop_that_records_the_same_labels_twice_fails(checkout):
+    again = 'run.record("T1", "eps", 0.5, model="net")'  # of an earlier execution: replaced
+    loop = 'for loss in ("CE", "CW"):\n    run.record("T2", "loss", len(loss), model="net")'
+    status, stderr, executed = run_papermill(checkout.notebook("small", WORK, again, loop))
+    (error,) = executed.cells[-1].outputs
+    assert status == 1 and "T2, loss (model=net) is recorded twice" in error.evalue
+    assert [cell.execution_count for cell in executed.cells if cell.cell_type == "code"] == [1, 2, 3, 4, 5]
 
 
 def test_papermill_sees_the_names_of_the_test_notebook(checkout):

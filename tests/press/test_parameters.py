@@ -43,13 +43,12 @@ def one(line: str):
         ("x: list[int] = [0]", "7", [7]),
         ("x: list[int] = [0]", 7, [7]),
         ("x: list[int] = [0]", (1, 2.0), [1, 2]),
-        ("x: list[int] = [0]", "[]", []),
         ("x: list[float] = [0.0]", "[8/255, 1e-3]", [8 / 255, 1e-3]),
         ("x: list[float] = [0.0]", ["8/255", 1], [8 / 255, 1.0]),
-        ("x: list[str] = []", 'a, b c,"d"', ["a", "b c", '"d"']),
-        ("x: list[str] = []", '["a, b", c]', ["a, b", "c"]),
-        ("x: list[str] = []", "[no, 010, 1e3]", ["no", "010", "1e3"]),
-        ("x: list[int] = []", "[010]", [10]),
+        ('x: list[str] = [""]', 'a, b c,"d"', ["a", "b c", '"d"']),
+        ('x: list[str] = [""]', '["a, b", c]', ["a, b", "c"]),
+        ('x: list[str] = [""]', "[no, 010, 1e3]", ["no", "010", "1e3"]),
+        ("x: list[int] = [0]", "[010]", [10]),
     ],
 )
 def test_coercion(line, value, wanted):
@@ -95,6 +94,9 @@ def test_coercion(line, value, wanted):
         ("x: list[int] = [0]", [True]),
         ("x: list[int] = [0]", {"a": 1}),
         ("x: list[float] = [0.0]", "0,nan"),
+        ("x: list[int] = [0]", "[]"),
+        ("x: list[int] = [0]", []),
+        ('x: list[str] = ["a"]', ()),
     ],
 )
 def test_refused_values(line, value):
@@ -134,6 +136,36 @@ def test_domain_of_a_list_applies_to_each_element():
     assert parameter.coerce("0,5") == [0, 5]
     with pytest.raises(ParameterError, match=r"x = 0,6: 6 must be in \[0, 5\]"):
         parameter.coerce("0,6")
+
+
+@pytest.mark.parametrize(
+    "line, value, said",
+    [
+        (
+            "x: list[int] = [1]  # in [0, 5]: seeds",
+            [0, 0],
+            "[0, 0]: 0 is given twice; write each value once",
+        ),
+        ("x: list[float] = [0.5]", "8/255,0.1,8/255", f"{8 / 255} is given twice"),
+        ("x: list[float] = [0.5]", "1,1.0", "1.0 is given twice"),
+        ('x: list[str] = ["a"]', "a,b,a", "a is given twice"),
+    ],
+)
+def test_a_list_holds_nothing_twice(line, value, said):
+    with pytest.raises(ParameterError) as caught:
+        one(line).coerce(value)
+    assert said in str(caught.value)
+
+
+def test_repeats_are_allowed_where_the_domain_says_so():
+    widths = one("x: list[int] = [8, 8]  # in [1, inf), repeats allowed: filters")
+    assert widths.coerce("4,8,8") == [4, 8, 8] and widths.help == "filters"
+    names = one('x: list[str] = ["a", "a"]  # one of a, b, repeats allowed: layers')
+    assert names.coerce("b,b") == ["b", "b"]
+    with pytest.raises(ParameterError, match="repeats allowed must be one of a, b"):
+        names.coerce(["repeats allowed"])
+    with pytest.raises(ParameterError, match="at least one"):
+        widths.coerce([])
 
 
 def test_choices():

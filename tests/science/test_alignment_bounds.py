@@ -316,6 +316,59 @@ class Functional(nn.Module):
         return self.function(self.dense(x.flatten(1)))
 
 
+class Rival(nn.Module):
+    """The predicted logit is affine, the others end in a tanh."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = nn.Linear(64, 3)
+        self.dense.bias.data[0] = 2
+
+    def forward(self, x):
+        z = self.dense(x.flatten(1))
+        return torch.cat([z[:, :1], (3 * z[:, 1:]).tanh()], 1)
+
+
+class Gated(nn.Module):
+    """A convolution whose channels are multiplied by a sigmoid of their means (squeeze and excite)."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution, self.squeeze = nn.Conv2d(1, 6, 3, padding=1), nn.Linear(6, 6)
+        self.dense = nn.Linear(6 * 64, 3)
+        for parameter in self.squeeze.parameters():
+            parameter.data *= 0.1  # gates near 1/2 are nearly constant
+
+    def forward(self, x):
+        h = self.convolution(x).relu()
+        gate = self.squeeze(h.mean((2, 3))).sigmoid()
+        return self.dense((h * gate[:, :, None, None]).flatten(1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+class TestTheClassOfTheorem1:
+    @pytest.mark.parametrize("build", [Rival, Gated])
+    def test_a_function_outside_it_is_refused_on_any_logit_however_small(self, build, dtype):
+        """Checked on the predicted logit, or to rounding in float32, some of these nets break theorem 2."""
+        for seed in range(50):
+            torch.manual_seed(seed)
+            net = build().to(dtype)
+            for measure in (metrics.alignment_terms, metrics.homogeneous_decomposition):
+                with pytest.raises(ValueError, match="miss the logits"):
+                    measure(net, images(1, seed).to(dtype))
+
+    def test_piecewise_linear_nets_are_accepted(self, dtype):
+        """Also where pools and ReLUs are at their kinks, on images with a black background."""
+        for seed in range(20):
+            net, x = random_net(seed).to(dtype), images(20, seed).to(dtype)
+            x[10:] = x[10:] * (x[10:] > 0.7)
+            x[-1] = 0
+            terms = metrics.alignment_terms(net, x)
+            linear, bias = metrics.homogeneous_decomposition(net, x)
+            assert {terms.rho_tilde.dtype, linear.dtype, bias.dtype} == {dtype}
+            assert (terms.rho_tilde <= terms.bound_2a * (1 + 1e-3) + 1e-5).all()
+
+
 class TestBadInput:
     @pytest.mark.parametrize(
         "layer", [nn.Softmax(1), nn.Sigmoid(), nn.GELU(), nn.LayerNorm(6), nn.ReLU6(), nn.GroupNorm(2, 6)]

@@ -133,7 +133,7 @@ class TestTraining:
         recipe = dataclasses.replace(PLAIN, optimiser=optimiser)
         quick, _ = training.train(recipe, images)
         plain = dataclasses.replace(recipe, optimiser=part(optimiser.name, **optimiser.kwargs, fused=False))
-        monkeypatch.setattr(training, "channels_last", lambda model: model)
+        monkeypatch.setattr(loop, "channels_last", lambda model: model)
         slow, _ = training.train(plain, images)
         torch.testing.assert_close(weights(quick), weights(slow), rtol=1e-4, atol=1e-5)
 
@@ -249,7 +249,7 @@ class TestTraining:
 class TestStore:
     def test_a_net_is_trained_once(self, monkeypatch):
         first = store.get(IR)
-        monkeypatch.setattr(store, "train", None)  # a second training would fail
+        monkeypatch.setattr(nets, "train", None)  # a second training would fail
         assert torch.equal(weights(store.get(IR)), weights(first))
         assert len(store.history(IR)) == 3
 

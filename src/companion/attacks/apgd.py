@@ -52,7 +52,8 @@ def apgd(
     Deviation: the start is uniform in the ball; the authors' code starts on its boundary.
     """
     guards.check_images(x, y, model)
-    guards.check_norm(norm, eps)
+    guards.check_norm(norm, eps, x)
+    guards.check_autograd()
     if steps < 1:
         raise ValueError(f"steps={steps}; expected at least 1")
     objectives = OBJECTIVES if target is None else TARGETED
@@ -61,7 +62,7 @@ def apgd(
         raise ValueError(f"loss={loss!r}; expected one of {', '.join(objectives)} for {kind} attack")
     classes = y[:, None] if target is None else torch.stack([y, _checked(target, y)], 1)
     x = x.detach()
-    if eps == 0 or len(x) == 0:
+    if eps == 0:
         return x.clone()
     if isinstance(start, Tensor):
         delta = given_start(start, x) - x

@@ -94,7 +94,6 @@ def _on_part(
 @torch.no_grad()
 def _wrong_classes(model: nn.Module, x: Tensor, y: Tensor, batch_size: int) -> Tensor:
     """The classes other than y, int64 (B, K - 1), largest logit of the clean image first."""
-    with guards.frozen(model):
-        logits = torch.cat([model(part) for part in x.split(batch_size)])
+    logits = guards.logits_of(model, x, batch_size)
     guards.check_labels(y, logits)
     return logits.scatter(1, y[:, None], -torch.inf).argsort(1, descending=True)[:, :-1]

@@ -84,7 +84,7 @@ def evaluate(
     if step_size is not None and protocol == "reference":
         raise ValueError(f'step_size={step_size}; protocol="reference" chooses its own step sizes')
     guards.check_images(x, y, model)
-    guards.check_norm(norm, eps)
+    guards.check_norm(norm, eps, x)
     ball = {"norm": norm, "eps": eps, "generator": generator}
     if protocol == "ir_paper":
         return _ir_paper(model, x, y, **ball, **budget, step_size=step_size, batch_size=batch_size)
@@ -151,9 +151,6 @@ def correct(model: nn.Module, x: Tensor, y: Tensor, *, batch_size: int = 1000) -
     Errors as in `attacks.pgd`.
     """
     guards.check_images(x, y, model)
-    if not len(x):
-        return y.new_zeros(0, dtype=torch.bool)
-    with guards.frozen(model):
-        logits = torch.cat([model(part) for part in x.split(batch_size)])
+    logits = guards.logits_of(model, x, batch_size)
     guards.check_labels(y, logits)
     return (logits.argmax(1) == y) & ~logits.isnan().any(1)

@@ -61,17 +61,20 @@ def pgd(
     samples that had stopped before; the iterate a sample falls at is its last entry.
 
     Returns x_adv, shaped like x, in [0, 1] and within eps of x. eps = 0 returns x itself, bit for bit.
-    Raises ValueError on a wrong range, dtype, shape, label, device, norm or setting, and, its kind
-    guards.NoGradient, where the model has no gradient in x, or in mode "eval" one that is NaN or infinite.
+    Raises ValueError on a wrong range, dtype, shape, label, device, norm or setting, on no images, on a net
+    of one class and inside torch.inference_mode(), and, its kind guards.NoGradient, where the model has no
+    gradient in x, or in mode "eval" one that is NaN or infinite. Raises TypeError where x, y, eps, the model
+    or what it returns is of a wrong type.
     """
     guards.check_images(x, y, model)
-    guards.check_norm(norm, eps)
+    guards.check_norm(norm, eps, x)
+    guards.check_autograd()
     if steps < 1:
         raise ValueError(f"steps={steps}; expected at least 1")
     if loss not in OBJECTIVES:
         raise ValueError(f"loss={loss!r}; expected one of {', '.join(OBJECTIVES)}")
     x = x.detach()
-    if eps == 0 or len(x) == 0:
+    if eps == 0:
         return x.clone()
     objective = OBJECTIVES[loss]
     if isinstance(start, Tensor):

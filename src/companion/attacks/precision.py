@@ -23,6 +23,7 @@ def predict(model: nn.Module, x: Tensor, search: torch.dtype | None) -> Tensor:
         raise ValueError(f"search={search}; expected None or torch.bfloat16")
     with torch.autocast(x.device.type, dtype=search):
         logits = quick.logits(model, x)
+    guards.check_logits(logits)
     return logits.to(x.dtype)
 
 
@@ -61,7 +62,9 @@ def flips(
     guards.check_images(x, y, model)
 
     def verdicts(precision: torch.dtype | None, size: int) -> Tensor:
-        return torch.cat([predict(model, part, precision).argmax(1) for part in x.split(size)]) == y
+        logits = torch.cat([predict(model, part, precision) for part in x.split(size)])
+        guards.check_labels(y, logits)
+        return logits.argmax(1) == y
 
     with guards.frozen(model):
         return verdicts(search, batch_size) != verdicts(None, max(1, batch_size // 2 - 1))

@@ -50,7 +50,7 @@ def square(
     Deviation: AutoAttack's code draws one window for a whole batch, never at the last row or column.
     """
     guards.check_images(x, y, model)
-    guards.check_norm(norm, eps)
+    guards.check_norm(norm, eps, x)
     if x.ndim > 4:
         raise ValueError(f"x has shape {tuple(x.shape)}; square attacks (B, C, H, W), (B, H, W) or (B, D)")
     if queries < 1:
@@ -63,7 +63,7 @@ def square(
             f"{len(y)} images"
         )
     x = x.detach()
-    if eps == 0 or len(x) == 0:
+    if eps == 0:
         return x.clone()
     if seeds is None:
         seeds = torch.randint(2**62, (len(x),), generator=generator, device=x.device)

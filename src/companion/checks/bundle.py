@@ -64,7 +64,7 @@ def fast(
     the ball (R3), a gradient that is no number (R8) and too few classes (R26) with the rows about the attack.
     Raises ValueError on a wrong norm, eps or loss.
     """
-    guards.check_norm(norm, eps)
+    guards.check_norm(norm, eps, x)
     x, y, attack, generator = _settled(x, y, attack, limit, generator)
     found = [setup.inputs(model, x, y)]
     if found[0].status == "failed":
@@ -229,7 +229,7 @@ def slow(
     this many with twice as many. draws: of noise, for each of `some` points (R15). queries: of the Square
     attack (R16). some: points of R15 and R18. The most expensive is R14, then R16.
     """
-    guards.check_norm(norm, eps)
+    guards.check_norm(norm, eps, x)
     x, y, attack, generator = _settled(x, y, attack, limit, generator)
     found = [setup.inputs(model, x, y)]
     if found[0].status == "failed":

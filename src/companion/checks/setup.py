@@ -68,10 +68,8 @@ def inputs(model: nn.Module, x: Tensor, y: Tensor) -> Check:
     """R2: x is floating point in [0, 1] and finite, y are classes of the model. Figure: largest |x|."""
     try:
         guards.check_images(x, y, model)
-        if len(x) == 0:
-            raise ValueError("x holds no image")
-        guards.check_labels(y, forward(model, x[:2]))
-    except ValueError as error:
+        guards.check_labels(y, guards.logits_of(model, x[:2]))
+    except (TypeError, ValueError) as error:
         return judge("R2", False, None, f"{error}.")
     low, high = (float(v) for v in torch.aminmax(x))
     return judge("R2", True, high, f"Pixels in [{low:.3g}, {high:.3g}], labels among the net's classes.")

@@ -97,9 +97,11 @@ def random_noise(
     generator: torch.Generator,
 ) -> Check:
     """R15: of the points no noise, uniform in the ball, fells a single one. Figure: the share felled."""
+    if not points.any():
+        return _nothing_left("R15")
     x, y = x[points], y[points]
     stands = torch.ones_like(y, dtype=torch.bool)
-    for _ in range(draws if len(y) else 0):
+    for _ in range(draws):
         noisy = (x + random_start(x, norm, eps, "ball", generator)).clamp(0, 1)
         stands &= correct(model, noisy, y)
     return _missed("R15", f"{draws} draws of noise", stands, allowed=0.0)
@@ -117,6 +119,8 @@ def black_box(
     generator: torch.Generator,
 ) -> Check:
     """R16: Square, which needs no gradient, fells at most 0.2 % of the points. Figure: the share felled."""
+    if not points.any():
+        return _nothing_left("R16")
     adversarial = square(
         model, x[points], y[points], norm=norm, eps=eps, queries=queries, generator=generator
     )
@@ -139,6 +143,8 @@ def transfer(
     """R17: images made on an undefended twin (PGD, all steps) fell at most 0.2 % of the points."""
     if twin is None:
         return not_run("R17", "No undefended twin was given.")
+    if not points.any():
+        return _nothing_left("R17")
     adversarial = pgd(twin, x[points], y[points], norm=norm, eps=eps, steps=steps, generator=generator)
     stands = correct(model, adversarial, y[points])
     return _missed("R17", "the attack on an undefended twin", stands, allowed=0.002)
@@ -160,9 +166,9 @@ def targeted(
 
     Its loss is DLR, or the margin with fewer than 4 classes. Figure: the share felled.
     """
+    if not points.any():
+        return _nothing_left("R18")
     x, y = x[points], y[points]
-    if not len(x):
-        return _missed("R18", "attacks towards wrong classes", points[points], allowed=0.01)
     logits = forward(model, x)
     wrong = logits.scatter(1, y[:, None], -torch.inf).argsort(1, descending=True)[:, :-1][:, :targets]
     loss = "dlr" if logits.shape[1] >= 4 else "margin"
@@ -177,10 +183,12 @@ def targeted(
     return _missed("R18", f"attacks towards {wrong.shape[1]} wrong classes", stands, allowed=0.01)
 
 
+def _nothing_left(id: str) -> Check:
+    return not_run(id, "The reported attack left no point standing that something else could fell.")
+
+
 def _missed(id: str, what: str, stands: Tensor, *, allowed: float) -> Check:
     """The share of points the reported attack left standing and `what` fells."""
-    if len(stands) == 0:
-        return not_run(id, "The reported attack left no point standing that something else could fell.")
     felled = int((~stands).sum())
     return judge(
         id,
@@ -215,7 +223,7 @@ def minimal_distance(
     gap = difference(farther, standing)
     chance = not (excess(farther, standing) or excess(standing, farther))
     reached = found.distance.isfinite()
-    wrong = not bool(correct(model, found.adversarial[reached], y[points][reached]).any())
+    wrong = not (reached.any() and correct(model, found.adversarial[reached], y[points][reached]).any())
     exact = linearised_robustness(model, x[points]) if _affine(model, x) else torch.zeros_like(found.distance)
     possible = bool((found.distance >= exact * (1 - 1e-4)).all())
     return judge(

@@ -2,15 +2,16 @@
 
 | name | images | where they come from |
 |---|---|---|
-| `digits` | 1,797 real handwritten digits, 8x8 with 17 grey levels | inside scikit-learn, no download |
+| `mnist_small` | 7,000 real handwritten digits, 28x28, a tenth of `mnist` | inside this package |
+| `digits` | 1,797 real handwritten digits, 8x8 with 17 grey levels | inside scikit-learn |
 | `mnist` | 70,000 handwritten digits, 28x28 | torchvision, `companion fetch mnist` |
 | `fashion_mnist` | 70,000 pieces of clothing, 28x28 | torchvision, `companion fetch fashion_mnist` |
 | `cifar10` | 60,000 colour photographs, 32x32 | torchvision, `companion fetch cifar10` |
-| `gaussians` | 6,000 points of the plane, as images of one pixel | drawn at random, `companion.data.toys` |
 | `folder:PATH` | any images, one folder a class | PATH |
 
-A recipe can also name a set of BUILT, which a function of this package makes: `block_mnist`, from any of
-these sets that has one channel, and `one_hot_blocks`, points whose signal lies in one of several blocks.
+`load` reads these. A recipe can also name a set of BUILT, which a function of its own makes: `block_mnist`,
+from any of these sets that has one channel; `gaussians`, points of the plane; and `one_hot_blocks`, points
+whose signal lies in one of several blocks. `maker` finds the function for every name.
 
 The root folder is the argument `root`, else the environment variable COMPANION_DATA, else
 ~/.cache/companion/data. `require`, `identity`, `checksums` and `fetch` do not import torch (`fetch` does when
@@ -19,35 +20,41 @@ it downloads), so that a runner can refuse a missing set at once; everything els
 
 from collections.abc import Callable
 from functools import partial
-from importlib import import_module
 from typing import TYPE_CHECKING
 
-from companion.data.sources import DataMissing, checksums, fetch, identity, require
+from companion.data.sources import DRAWN, DataMissing, checksums, fetch, identity, require
 
 if TYPE_CHECKING:
-    from companion.data import block_mnist, toys
-    from companion.data.images import Images, augment, load
+    from companion.data.image_set import Images
 
-_NEEDS_TORCH = ("Images", "augment", "load")
-_MODULES = ("block_mnist", "toys")
+#: Image sets with a function of their own, whose arguments are a recipe's settings.
+BUILT = ("block_mnist", *DRAWN)
 
-#: Image sets with a function of their own, whose settings are a recipe's: its name, and the module it is in.
-BUILT = {"block_mnist": "block_mnist", "one_hot_blocks": "toys"}
+_NEED_TORCH = ("Images", "augment", "block_mnist", "load", "toys")
 
 
 def __getattr__(name: str):
-    if name in _MODULES:
-        return import_module(f"companion.data.{name}")
-    if name not in _NEEDS_TORCH:
+    if name not in _NEED_TORCH:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("companion.data.images"), name)
+    # `from companion.data import toys` would ask this function for it again
+    import companion.data.block_mnist
+    import companion.data.toys  # noqa: F401
+    from companion.data.augmentation import augment
+    from companion.data.image_set import Images
+    from companion.data.images import load
+
+    globals().update(Images=Images, augment=augment, load=load)
+    return globals()[name]
 
 
 def maker(name: str) -> Callable[..., "Images"]:
-    """The function that makes the images a recipe names: its own if BUILT has one, else `load`."""
-    if name in BUILT:
-        return getattr(import_module(f"companion.data.{BUILT[name]}"), name)
-    return partial(__getattr__("load"), name)
+    """The function that makes the images a recipe names: its own if it is one of BUILT, else `load`."""
+    from companion.data.block_mnist import block_mnist
+    from companion.data.images import load
+    from companion.data.toys import gaussians, one_hot_blocks
+
+    built = {f.__name__: f for f in (block_mnist, gaussians, one_hot_blocks)}
+    return built.get(name) or partial(load, name)
 
 
 __all__ = [

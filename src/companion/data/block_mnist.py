@@ -11,7 +11,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from companion.data.images import Images, load
+from companion.data.image_set import Images
+from companion.data.images import load
 
 PATCHES = ("crossed", "square", "filled")
 
@@ -63,10 +64,7 @@ def block_mnist(
         y_test=test[1],
         classes=tuple(whole.classes[k] for k in classes),
     )
-    if hold_out is None:
-        return images.subset(n_train, n_test, split_seed).to(device)
-    held = images.subset(n_train, seed=split_seed).hold_out(hold_out, split_seed)
-    return held.subset(n_test=n_test, seed=split_seed).to(device)
+    return images.chosen(n_train, n_test, split_seed, hold_out).to(device)
 
 
 def null_block(shape: Sequence[int], *, patch: str = "crossed", patch_size: int | None = None) -> Tensor:

@@ -3,15 +3,40 @@
 import difflib
 import hashlib
 import os
-from collections.abc import Iterator
-from functools import lru_cache
+import time
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import NamedTuple
 
-NAMES = ("digits", "mnist", "fashion_mnist", "cifar10")
+NAMES = ("mnist_small", "digits", "mnist", "fashion_mnist", "cifar10")
 #: Drawn at random by companion.data.toys; there is nothing to fetch or to find.
-TOYS = ("gaussians",)
+DRAWN = ("gaussians", "one_hot_blocks")
+MNIST_SMALL = Path(__file__).with_name("mnist_small.npz")
+#: Of the bytes of its arrays.
+MNIST_SMALL_SHA256 = {
+    "x_train": "ab669407cfe046d71a9100a65fcc95d169a80d52af277a0b6cd961e74625972a",
+    "y_train": "1c68a632c52a4a25bd3a249937de78e50d80679d2183e1248f492c172021b89e",
+    "x_test": "5bc6f1f21129e43616a9224c5c7736f18a854a5015f2e2af327db37ee71e9731",
+    "y_test": "5455d4803b49f8f594f744149a0217527634057d0c57d92a405c6d2502645a3d",
+}
+#: What torchvision, torch and numpy raise where a file is damaged.
+DAMAGE = (
+    AssertionError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    UnpicklingError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 _MNIST_FILES = tuple(
     f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
 )
@@ -23,6 +48,7 @@ _FILES = {
     "cifar10": ("cifar-10-batches-py", _CIFAR_FILES),
 }
 _SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"])
+_SETTLED_NS = 2_000_000_000
 _LAYOUT = "PATH/train/CLASS/*.png with PATH/test/CLASS/*.png, or PATH/CLASS/*.png"
 
 
@@ -50,10 +76,10 @@ def cache_folder() -> Path:
 
 
 def folder_of(name: str) -> Path | None:
-    """The folder of "folder:PATH"; None for a name of NAMES or TOYS; else ValueError naming the nearest."""
+    """The folder of "folder:PATH"; None for a name of NAMES or DRAWN; else ValueError naming the nearest."""
     if name.startswith("folder:") and name != "folder:":
         return Path(name.removeprefix("folder:")).expanduser()
-    known = [*NAMES, *TOYS]
+    known = [*NAMES, *DRAWN]
     if name in known:
         return None
     nearest = difflib.get_close_matches(name.lower(), [*known, "folder:PATH"], 1, 0.4)
@@ -70,7 +96,10 @@ def require(name: str, root: str | os.PathLike | None = None) -> None:
     folder = folder_of(name)
     if folder is not None:
         image_files(folder)
-    elif name not in ("digits", *TOYS):
+    elif name == "mnist_small":
+        if not MNIST_SMALL.is_file():
+            raise DataMissing(f"mnist_small is not here: no {MNIST_SMALL}; install the package again")
+    elif name in _FILES:
         place = data_root(root) / _FILES[name][0]
         lacking = [file.name for file in _files(name, root) if not file.is_file()]
         if lacking:
@@ -82,41 +111,33 @@ def require(name: str, root: str | os.PathLike | None = None) -> None:
 
 
 def identity(name: str, root: str | os.PathLike | None = None) -> str:
-    """Short string that changes when the data do: file contents, or sizes and times for an image folder.
+    """Short string that changes when the data do, and only then: neither place nor time of a file matters.
 
-    A toy's is its name: it changes only with the code that draws it.
+    Of drawn points it is the name: they change only with the code that draws them.
     """
     folder = folder_of(name)
+    if name == "mnist_small":
+        return f"mnist_small {_combined(MNIST_SMALL_SHA256)}"
     if name == "digits":
         return f"digits scikit-learn {metadata.version('scikit-learn')}"
-    if name in TOYS:
+    if name in DRAWN:
         return name
     if folder is not None:
-        return f"folder {listing_hash(folder, image_files(folder))[:16]}"
-    combined = hashlib.sha256(repr(sorted(checksums(name, root).items())).encode())
-    return f"{name} {combined.hexdigest()[:16]}"
+        return f"folder {folder_content(folder, image_files(folder))[:16]}"
+    return f"{name} {_combined(checksums(name, root))}"
 
 
 def checksums(name: str, root: str | os.PathLike | None = None) -> dict[str, str]:
-    """SHA-256 of the raw files by file name; one entry over all images for a folder, none for a toy.
+    """SHA-256 of the raw files by file name; one entry over all images for a folder, none for drawn points.
 
-    Raises as `require`.
+    All files are read. Raises as `require`.
     """
     require(name, root)
     folder = folder_of(name)
-    if name in TOYS:
-        return {}
-    if name == "digits":
-        file = digits_file()
-        return {file.name: hashlib.sha256(file.read_bytes()).hexdigest()}
-    if folder is None:
-        return {file.name: _sha256(file, file.stat().st_mtime_ns) for file in _files(name, root)}
-    files = image_files(folder)
-    combined = hashlib.sha256()
-    for file in files:
-        content = hashlib.sha256(file.path.read_bytes()).hexdigest()
-        combined.update(f"{file.path.relative_to(folder).as_posix()}\0{content}\n".encode())
-    return {f"{len(files)} images": combined.hexdigest()}
+    if folder is not None:
+        files = image_files(folder)
+        return {f"{len(files)} images": _read_content(folder, files)}
+    return {file.name: _sha256(file) for file in _files(name, root)}
 
 
 def digits_file() -> Path:
@@ -127,17 +148,16 @@ def digits_file() -> Path:
 def fetch(name: str, root: str | os.PathLike | None = None) -> Path | None:
     """Download a data set through torchvision, with its checksums; print and return the folder it is in.
 
-    Files that are already there and whole are kept, so a broken download can be repeated. `digits` and toys
-    need no download and return None. Raises OSError when a download fails, ValueError for a folder.
+    Files that are already there and whole are kept, so a broken download can be repeated. `mnist_small`,
+    `digits` and drawn points need no download: None. Raises OSError when a download fails, ValueError for a
+    folder.
     """
     folder = folder_of(name)
     if folder is not None:
         raise ValueError(f"{name}: a folder cannot be fetched; put the images there as {_LAYOUT}")
-    if name == "digits":
-        print("digits ships with scikit-learn; there is nothing to fetch")
-        return None
-    if name in TOYS:
-        print(f"{name} is drawn at random; there is nothing to fetch")
+    if name not in _FILES:
+        origin = {"mnist_small": "ships with this package", "digits": "ships with scikit-learn"}
+        print(f"{name} {origin.get(name, 'is drawn at random')}; there is nothing to fetch")
         return None
     for file in _files(name, root):  # torchvision keeps a file that was cut short, so it has to go first
         if file.is_file() and not _complete(file):
@@ -187,14 +207,42 @@ def image_files(folder: Path) -> list[ImageFile]:
     return files
 
 
-def listing_hash(folder: Path, files: list[ImageFile]) -> str:
-    """Hash of names, sizes and modification times: changes when an image is added, removed or rewritten."""
-    combined = hashlib.sha256()
+def folder_content(folder: Path, files: list[ImageFile]) -> str:
+    """SHA-256 of the images' names and bytes, which are read again only where a file may have changed.
+
+    It is kept in ~/.cache/companion/listings under a hash of all names, sizes, inodes, modification times and
+    times of the last change, which setting the modification time back does not hide. Files changed within the
+    last two seconds are not trusted: a further change could fall into the same tick of the clock.
+    """
+    now, youngest = time.time_ns(), 0
+    listing = hashlib.sha256(str(folder.resolve()).encode())
     for file in files:
         stat = file.path.stat()
-        name = file.path.relative_to(folder).as_posix()
-        combined.update(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+        stamps = (stat.st_size, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns)
+        listing.update(f"{_below(folder, file)}\0{stamps}\n".encode())
+        youngest = max(youngest, stat.st_mtime_ns, stat.st_ctime_ns)
+    kept = cache_folder() / "listings" / listing.hexdigest()
+    with suppress(OSError, UnicodeDecodeError):
+        content = kept.read_text("ascii")
+        if len(content) == 64:
+            return content
+    content = _read_content(folder, files)
+    if youngest < now - _SETTLED_NS:
+        with suppress(OSError):
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.write_text(content, "ascii")
+    return content
+
+
+def _read_content(folder: Path, files: list[ImageFile]) -> str:
+    combined = hashlib.sha256()
+    for file in files:
+        combined.update(f"{_below(folder, file)}\0{_sha256(file.path)}\n".encode())
     return combined.hexdigest()
+
+
+def _below(folder: Path, file: ImageFile) -> str:
+    return file.path.relative_to(folder).as_posix()
 
 
 def _images_below(folder: Path, part: str) -> Iterator[ImageFile]:
@@ -206,6 +254,8 @@ def _images_below(folder: Path, part: str) -> Iterator[ImageFile]:
 
 
 def _files(name: str, root: str | os.PathLike | None) -> list[Path]:
+    if name not in _FILES:
+        return {"mnist_small": [MNIST_SMALL], "digits": [digits_file()]}.get(name, [])
     folder, files = _FILES[name]
     return [data_root(root) / folder / file for file in files]
 
@@ -231,8 +281,10 @@ def _complete(file: Path) -> bool:
     return size == 4 + 4 * dimensions + expected
 
 
-@lru_cache(maxsize=64)
-def _sha256(file: Path, modified_ns: int) -> str:
-    """Checksum, remembered until the file's modification time changes."""
+def _combined(sums: Mapping[str, str]) -> str:
+    return hashlib.sha256(repr(sorted(sums.items())).encode()).hexdigest()[:16]
+
+
+def _sha256(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

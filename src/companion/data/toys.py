@@ -4,13 +4,13 @@ Images of one pixel with a channel for each coordinate pass through the same att
 other. Coordinates lie in [0, 1], like pixels.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from companion.data.images import Images
+from companion.data.image_set import Images
 
 #: The classes of BR's figure 3b: means, and the covariance both share.
 MEANS = ((1.2, 0.1), (-1.2, -0.1))
@@ -19,7 +19,16 @@ COVARIANCE = ((0.1, -0.01), (-0.01, 0.002))
 PRINTED_COVARIANCE = ((0.1, -0.01), (-0.01, 0.0002))
 
 
-def gaussians(*, covariance: Sequence[Sequence[float]] = COVARIANCE, n: int = 3000, seed: int = 0) -> Images:
+def gaussians(
+    *,
+    covariance: Sequence[Sequence[float]] = COVARIANCE,
+    n: int = 3000,
+    n_train: int | None = None,
+    n_test: int | None = None,
+    split_seed: int = 0,
+    hold_out: float | None = None,
+    device: str | torch.device = "cpu",
+) -> Images:
     """Two Gaussians in the plane: n points of each class to train on, n to test on.
 
     Source: BR appendix A.1, with its code's means (the text loses a sign, BR-E2) and covariance (the printed
@@ -29,6 +38,7 @@ def gaussians(*, covariance: Sequence[Sequence[float]] = COVARIANCE, n: int = 30
     adversary, 0.25, reaches as far as a boundary between the classes can give way.
     Class 0 is BR's class 1, which its figure attacks (BR-E4). Deviation: the code has no test points. The few
     of those drawn here that lie outside the square are moved to its edge.
+    split_seed draws the points; n_train, n_test, hold_out, device: as in data.load.
     Raises ValueError for a matrix that is no covariance.
     """
     covariance = torch.tensor(covariance, dtype=torch.float64)
@@ -38,13 +48,14 @@ def gaussians(*, covariance: Sequence[Sequence[float]] = COVARIANCE, n: int = 30
             f"covariance {covariance.tolist()} has the eigenvalue {smallest:.2g}; expected a symmetric "
             "matrix with none below 0. BR prints 0.0002 where its code has 0.002 (BR-E1): use COVARIANCE"
         )
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(split_seed)
     noise = torch.randn(2, 2, n, 2, generator=generator, dtype=torch.float64)  # train and test, class, point
     raw = noise @ torch.linalg.cholesky(covariance).T + torch.tensor(MEANS, dtype=torch.float64)[:, None]
     low, high = raw[0].aminmax()
     x_train, x_test = ((raw - low) / (high - low)).clamp(0, 1).float().view(2, 2 * n, 2, 1, 1)
     y = torch.arange(2).repeat_interleave(n)
-    return Images("gaussians", "two Gaussians", x_train, y, x_test, y.clone(), ("class 1", "class 2"))
+    points = Images("gaussians", "two Gaussians", x_train, y, x_test, y.clone(), ("class 1", "class 2"))
+    return points.chosen(n_train, n_test, split_seed, hold_out).to(device)
 
 
 def one_hot_blocks(
@@ -116,7 +127,7 @@ def signal_of(x: Tensor, y: Tensor, *, block: int = 1) -> Tensor:
 
 
 class Distinct(NamedTuple):
-    """A set's distinct points (P, ...), their labels (P,) and their shares of the set (P,): they sum to 1."""
+    """A set's distinct points (P, ...), their labels (P,) and fractions of the set (P,), which sum to 1."""
 
     x: Tensor
     y: Tensor
@@ -131,7 +142,3 @@ def distinct(x: Tensor, y: Tensor) -> Distinct:
     """
     rows, counts = torch.cat([y[:, None].to(x), x.flatten(1)], 1).unique(dim=0, return_counts=True)
     return Distinct(rows[:, 1:].view(-1, *x.shape[1:]), rows[:, 0].to(y), counts.to(x) / len(x))
-
-
-#: By the name that data.load knows; the names stand in sources.py too, which needs no torch.
-TOYS: dict[str, Callable[..., Images]] = {"gaussians": gaussians}

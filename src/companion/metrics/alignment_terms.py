@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from companion import guards
-from companion.metrics.homogeneous import bias_part, check_class, check_sum
+from companion.metrics.homogeneous import bias_part, check_class, homogeneous_decomposition
 from companion.metrics.scores import check_scores
 
 Part = TypeVar("Part")
@@ -112,8 +112,10 @@ def alignment_terms(model: nn.Module, x: Tensor, *, chunk: int = 500) -> Alignme
     x: (B, ...) in [0, 1], in the model's float dtype. Eval mode. The result keeps four maps for each image.
     Raises ValueError as `alignment` and `homogeneous_decomposition` do.
     """
+    guards.check_images(x, model=model)
     check_class(model)
     parts = _in_parts(model, x, chunk, lambda part: _terms(model, part))
+    homogeneous_decomposition(model, x, chunk=chunk)  # refuses a net with any other logit, a rival's too
     columns = {f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(AlignmentTerms)}
     return AlignmentTerms(**columns)
 
@@ -127,7 +129,6 @@ def _terms(model: nn.Module, images: Tensor) -> AlignmentTerms:
     slope = g_plus.norm(dim=1)
 
     bias = bias_part(model, images)[1]
-    check_sum(score.detach(), _inner(x, g), _pick(bias, predicted))
     beta_plus = _pick(bias, predicted) - _pick(bias, rival)
 
     xi = x + _over(beta_plus, slope)[:, None] * _unit(g_plus)
@@ -178,6 +179,7 @@ def _nearest(point: Tensor, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def _in_parts(model: nn.Module, x: Tensor, chunk: int, of_part: Callable[[Tensor], Part]) -> list[Part]:
     """of_part of every `chunk` samples, with the model frozen in eval mode."""
     guards.check_images(x, model=model)
+    guards.check_autograd()
     if chunk < 1:
         raise ValueError(f"chunk={chunk}; expected at least 1 sample")
     with guards.frozen(model), torch.enable_grad():
@@ -188,7 +190,7 @@ def _scores(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     """x as a leaf to differentiate at, and its checked logits."""
     point = x.detach().requires_grad_()
     logits = model(point)
-    check_scores(logits.detach())
+    check_scores(logits)
     return point, logits
 
 

@@ -33,7 +33,7 @@ def boundary_point(model: nn.Module, a: Tensor, b: Tensor) -> Tensor:
     """
     guards.check_images(torch.stack([a, b]), model=model)
     with guards.frozen(model), torch.no_grad():
-        own, other = model(torch.stack([a, b])).argmax(1).tolist()
+        own, other = guards.logits_of(model, torch.stack([a, b])).argmax(1).tolist()
         if own == other:
             raise ValueError(f"the net puts both points into class {own}: no boundary lies between them")
         near, far = 0.0, 1.0
@@ -49,12 +49,12 @@ def boundary_normal(model: nn.Module, a: Tensor, b: Tensor) -> Tensor:
 
     The gradient of the logit of b's class minus that of a's. Arguments and errors as in boundary_point.
     """
-    with guards.frozen(model):
-        own, other = model(torch.stack([a, b])).argmax(1).tolist()
-        point = boundary_point(model, a, b)[None].requires_grad_()
-        with torch.enable_grad():
-            logits = model(point)[0]
-            normal = torch.autograd.grad(logits[other] - logits[own], point)[0].flatten()
+    guards.check_autograd()
+    point = boundary_point(model, a, b)[None].requires_grad_()
+    own, other = guards.logits_of(model, torch.stack([a, b])).argmax(1).tolist()
+    with guards.frozen(model), torch.enable_grad():
+        logits = model(point)[0]
+        normal = torch.autograd.grad(logits[other] - logits[own], point)[0].flatten()
     return normal / normal.norm()
 
 

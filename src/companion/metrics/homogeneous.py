@@ -1,5 +1,6 @@
 """The homogeneous decomposition of a ReLU net's logits (ET, Etmann et al. 2019, theorem 1)."""
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -32,23 +33,25 @@ def homogeneous_decomposition(model: nn.Module, x: Tensor, *, chunk: int = 500) 
     Source: ET eq. 13. b holds every constant a layer adds: the biases of convolutions and dense layers, the
     shifts and the running means of BatchNorm, and the mean of models.Normalize. Each part is a directional
     derivative of its own, of all classes at once; neither is the remainder of the other.
-    x: (B, ...) in [0, 1], in the model's float dtype (float64 for the identity). Eval mode.
+    x: (B, ...) in [0, 1], in the model's float dtype; computed in float64, where rounding hides no layer
+    outside the theorem's class, and returned in x's dtype. Eval mode.
     chunk: samples at once; bounds the memory and changes nothing else.
     Raises ValueError on a layer outside the theorem's class, which it names, on probabilities instead of
     logits, a single class, NaN, and on a wrong range, dtype or device.
     """
     guards.check_images(x, model=model)
+    guards.check_autograd()
     check_class(model)
     if chunk < 1:
         raise ValueError(f"chunk={chunk}; expected at least 1 sample")
-    parts = []
-    with guards.frozen(model), torch.enable_grad():
+    exact, parts = copy.deepcopy(model).double(), []
+    with guards.frozen(exact), torch.enable_grad():
         for part in x.detach().split(chunk):
-            logits, linear = linear_part(model, part)
+            logits, linear = linear_part(exact, part.double())
             check_scores(logits)
-            _, bias = bias_part(model, part)
+            _, bias = bias_part(exact, part.double())
             check_sum(logits, linear, bias)
-            parts.append((linear, bias))
+            parts.append((linear.to(x.dtype), bias.to(x.dtype)))
     linear, bias = zip(*parts, strict=True)
     return torch.cat(linear), torch.cat(bias)
 
@@ -57,6 +60,7 @@ def linear_part(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     """The logits and <x, grad_x z_i>, the derivative of s -> z_i((1 + s) x) at s = 0: (B, K) each."""
     s = x.new_zeros((), requires_grad=True)
     logits = model(x + s * x)
+    guards.check_logits(logits)
     return logits.detach(), _derivative(logits, s)
 
 

@@ -88,7 +88,6 @@ def _distance(x: Tensor, other: Tensor) -> Tensor:
     return (x - other).flatten(1).norm(dim=1)
 
 
-@torch.no_grad()
 def changed(judge: nn.Module, x: Tensor, adversarial: Tensor, *, batch_size: int = 1000) -> Tensor:
     """Where the judge predicts another class for the attacked image than for the image itself: bool (B,).
 
@@ -98,9 +97,8 @@ def changed(judge: nn.Module, x: Tensor, adversarial: Tensor, *, batch_size: int
     """
     for images in (x, adversarial):
         guards.check_images(images, model=judge)
-    with guards.frozen(judge):
-        pairs = zip(x.split(batch_size), adversarial.split(batch_size), strict=True)
-        return torch.cat([judge(a).argmax(1) != judge(b).argmax(1) for a, b in pairs])
+    before, after = (guards.logits_of(judge, images, batch_size).argmax(1) for images in (x, adversarial))
+    return before != after
 
 
 def density(values: Sequence[float], at: Sequence[float], *, bandwidth: float = 0.25) -> np.ndarray:

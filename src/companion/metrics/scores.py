@@ -2,16 +2,16 @@
 
 from torch import Tensor
 
+from companion import guards
+
 
 def check_scores(logits: Tensor) -> None:
     """Raise ValueError unless logits (B, K) are finite scores of at least two classes.
 
     Rows that lie in [0, 1] and sum to 1 are probabilities: their gradients are not those of the scores.
+    TypeError where they are no tensor.
     """
-    if logits.ndim != 2:
-        raise ValueError(f"the model returns shape {tuple(logits.shape)}; expected logits (B, K)")
-    if logits.shape[1] < 2:
-        raise ValueError("the model has a single class; expected at least 2, give a binary net two logits")
+    guards.check_logits(logits)
     if not logits.isfinite().all():
         raise ValueError("the model returns NaN or infinite logits: look at its weights and its input")
     inside = logits.numel() and bool(((logits >= 0) & (logits <= 1)).all())

@@ -70,6 +70,7 @@ def _log_odds_gradient(model: nn.Module, x: Tensor, y: Tensor, chunk: int) -> Te
     once p_y rounds to 1, and its sign is then that of another function; s has no such limit.
     """
     guards.check_images(x, y, model)
+    guards.check_autograd()
     if chunk < 1:
         raise ValueError(f"chunk={chunk}; expected at least 1 sample")
     gradients = []

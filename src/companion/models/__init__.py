@@ -2,6 +2,7 @@
 
 from companion.models.br_cnn import br_cifar_cnn, br_mnist_cnn
 from companion.models.cnn import digits_cnn, simple_cnn
+from companion.models.compact_cnn import compact_cnn
 from companion.models.fcnn import fcnn
 from companion.models.imagenet import resnet50
 from companion.models.lenet import lenet
@@ -20,6 +21,7 @@ __all__ = [
     "VaeGan",
     "br_cifar_cnn",
     "br_mnist_cnn",
+    "compact_cnn",
     "digits_cnn",
     "fcnn",
     "lenet",

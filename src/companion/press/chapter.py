@@ -9,6 +9,7 @@ import html
 import json
 import math
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from pathlib import Path
@@ -34,6 +35,7 @@ class Run:
         self.parameters = values
         self.folder = folder
         self.rows: list[dict[str, Any]] = []
+        self._places: dict[frozenset[tuple[str, Any]], tuple[int, Any]] = {}
         self.checks: dict[str, list[dict[str, Any]]] = {}
         self._declared = declared
         self._device: str | None = None
@@ -56,7 +58,8 @@ class Run:
 
         value: a number, or a list of one number for each repetition, such as one for each seed in order: then
         mean, sd and n are written, and the list as `values`, by which claims are decided.
-        A row with the same experiment, quantity and labels is replaced, so a cell may be executed again.
+        A row with the same experiment, quantity and labels is replaced, so a cell may be executed again; one
+        execution that records it twice raises ValueError, since one of the two would be lost.
         A value that is not finite is written as null. Raises TypeError for a value that is no number.
         """
         row: dict[str, Any] = {"experiment": experiment, "quantity": quantity, "value": None}
@@ -69,12 +72,23 @@ class Run:
         if n is not None:
             row["n"] = int(n)
         row |= {name: label if isinstance(label, str) else _plain(label) for name, label in labels.items()}
-        same = [i for i, other in enumerate(self.rows) if _identity(other) == _identity(row)]
-        if same:
-            self.rows[same[0]] = row
-        else:
-            self.rows.append(row)
+        identity = frozenset((key, what) for key, what in row.items() if key not in rows.NUMBERS)
+        execution = _execution()
+        place, before = self._places.get(identity, (len(self.rows), None))
+        if before is not None and before == execution:
+            raise ValueError(self._clash(self.rows[place], row))
+        self._places[identity] = place, execution
+        self.rows[place : place + 1] = [row]
         self._write()
+
+    def _clash(self, first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
+        of = {k: v for k, v in second.items() if k not in (*rows.NUMBERS, "experiment", "quantity")}
+        labels = ", ".join(f"{k}={v}" for k, v in of.items()) or "no labels"
+        return (
+            f"{self.notebook or 'this notebook'}: {second['experiment']}, {second['quantity']} ({labels}) is "
+            f"recorded twice in one run of a cell, as {first['value']} and as {second['value']}; "
+            "add a label that tells the two apart"
+        )
 
     def check(self, name: str, report: Any, *, expected: Iterable[str] = ()) -> badges.Checked:
         """Add a net's evaluation checks to results.json and return their badge, which a cell shows.
@@ -251,8 +265,10 @@ def _root() -> Path:
         return Path.cwd()
 
 
-def _identity(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if key not in rows.NUMBERS}
+def _execution() -> int:
+    """The number of the cell's execution; 0 where no cell is executed twice: a runner's kernel, a script."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return 0 if shell is None or os.environ.get("COMPANION_RUN_DIR") else shell.execution_count
 
 
 def _repeated(values: list[float | None]) -> dict[str, Any]:

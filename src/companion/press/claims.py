@@ -7,6 +7,8 @@ from statistics import fmean, stdev
 
 from scipy.stats import t
 
+from companion.press.rows import excess
+
 BADGES = {
     **{"reproduced": "ok", "not reproduced": "no", "inconclusive": "maybe", "not run": "none"},
     **{"holds": "ok", "contradicted": "no"},  # of the numbers a paper prints, which come without spread
@@ -76,8 +78,8 @@ def _decide(
         return Verdict("not run", "its inputs were not run")
     means = {name: fmean(values) for name, values in known.items()}
     halves = {name: half_width(values, tolerance) for name, values in known.items()}
-    held = sum(means[name] > halves[name] for name in means)
-    failed = sum(means[name] < -halves[name] for name in means)
+    held = sum(excess(means[name], halves[name]) > 0 for name in means)
+    failed = sum(excess(-halves[name], means[name]) > 0 for name in means)
     weakest = min(means, key=means.get)
     spread = "one seed" if math.isinf(halves[weakest]) else f"± {halves[weakest]:.2f}"
     n = len(differences)

@@ -11,10 +11,13 @@ greater: {where, more, less, margin, optional}
     the part is `optional`.
 trend: {of, along, direction}
     The rows `of`, ordered by the number in label `along`, are rising or falling (Spearman's coefficient).
+    Rows are in one series if they agree in all labels that `of` does not name.
 close: {of, to, within}
     Every row `of` is within `within` of the number `to`, or of its own label `to`. Decided without spread.
+    A bound finer than one part in a million of `to` needs a recorded gap and `to: 0`.
 
-See companion.press.rows.select for conditions on labels.
+See companion.press.rows.select for conditions on labels; numbers that rounding alone tells apart are equal
+(companion.press.rows.excess).
 """
 
 import csv
@@ -31,7 +34,7 @@ from scipy.stats import spearmanr
 from companion.press import claims, paths
 from companion.press.claims import Verdict
 from companion.press.paths import UserError
-from companion.press.rows import Row, key, repetitions, select
+from companion.press.rows import Row, excess, key, repetitions, select
 
 Where = dict[str, Any]
 Differences = dict[str, list[float]]
@@ -249,7 +252,7 @@ def _greater(part: Greater, rows: list[Row]) -> Differences:
     rows = select(rows, part.where)
     more, less = _side(part.more, rows, named), _side(part.less, rows, named)
     pairs = [
-        (of, other, [a - b + part.margin for a, b in _paired(above, below)])
+        (of, other, [excess(a + part.margin, b) for a, b in _paired(above, below)])
         for of, above in more
         for other, below in less
         if of is not other and (of is None or other is None or key(of, named) == key(other, named))
@@ -309,7 +312,7 @@ def _paired(above: list[float], below: list[float]) -> list[tuple[float, float]]
 def _trend(part: Trend, rows: list[Row]) -> Differences:
     groups: dict[Any, list[Row]] = {}
     for row in select(rows, part.of):
-        groups.setdefault((row["quantity"], *key(row, [part.along])), []).append(row)
+        groups.setdefault((row["quantity"], *key(row, [part.along, *part.of])), []).append(row)
     sign = 1 if part.direction == "rising" else -1
     found = {}
     for group in groups.values():
@@ -337,7 +340,8 @@ def _close(parts: list[Close], rows: list[Row]) -> Verdict:
         for row in chosen:
             to = row[part.to] if isinstance(part.to, str) else part.to
             distance = max(abs(v - to) for v in repetitions(row))
-            off, n = off + (not distance <= part.within), n + 1
+            inside = excess(abs(to) + distance, abs(to) + part.within) <= 0
+            off, n = off + (not inside), n + 1
             if not worst[0] or not distance / part.within <= worst[1]:
                 worst = (row["quantity"], distance / part.within, distance)
     counted = f"{n - off} of {n} within bounds; farthest: {worst[0]}, off by {worst[2]:.2g}"

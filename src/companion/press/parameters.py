@@ -3,6 +3,8 @@
 One parameter per line: `name: type = default  # domain: help`. The domain is optional and reads
 `in (0, inf)`, `in [0, 1]` (the bracket says whether the end belongs to it) or `one of a, b, folder:PATH`
 (`folder:PATH` stands for the prefix `folder:` and any text after it). It applies to each element of a list.
+A list has at least one element, and none twice: two equal seeds would be taken for two repetitions. Where
+repeats make sense, as in the widths of layers, the domain ends with `, repeats allowed`.
 """
 
 import ast
@@ -11,7 +13,7 @@ import math
 import re
 import tokenize
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -93,6 +95,7 @@ _WANTED = {
     "list[float]": "finite numbers such as 0.5,8/255",
     "list[str]": "texts such as a,b",
 }
+_REPEATS = ", repeats allowed"
 
 
 @dataclass(frozen=True)
@@ -140,22 +143,27 @@ class Parameter:
     default: Any
     domain: Interval | Choices | None
     help: str
+    repeats: bool = False
 
     def coerce(self, value: Any, origin: str = "") -> Any:
         """Return `value` in this parameter's type.
 
         Raises ParameterError (naming `origin`, where the value came from) if it cannot be read or lies
-        outside the domain.
+        outside the domain, or if a list is empty or, without `repeats`, holds an element twice.
         """
         said = f"{self.name} = {_brief(value)}{f' (from {origin})' if origin else ''}"
         try:
             result = _ADAPTERS[self.type].validate_python(value)
         except ValidationError:
             raise ParameterError(f"{said}: write {_WANTED[self.type]}") from None
-        if self.domain is not None:
-            for element in result if isinstance(result, list) else [result]:
-                if element not in self.domain:
-                    raise ParameterError(f"{said}: {self._mend(element)}")
+        elements = result if isinstance(result, list) else [result]
+        if not elements:
+            raise ParameterError(f"{said}: write {_WANTED[self.type]}, at least one")
+        for element in elements:
+            if self.domain is not None and element not in self.domain:
+                raise ParameterError(f"{said}: {self._mend(element)}")
+            if not self.repeats and elements.count(element) > 1:
+                raise ParameterError(f"{said}: {_brief(element)} is given twice; write each value once")
         return result
 
     def _mend(self, element: Any) -> str:
@@ -197,10 +205,10 @@ def declared(source: str) -> dict[str, Parameter]:
             raise ParameterError(f"{where}: a second '=' hides the line from papermill; reword the help")
         if node.target.id in found:
             raise ParameterError(f"{where}: '{node.target.id}' is declared twice")
-        domain, text = _domain(comments.get(node.lineno, ""), kind, where)
-        parameter = Parameter(node.target.id, kind, None, domain, text)
+        domain, repeats, text = _domain(comments.get(node.lineno, ""), kind, where)
+        parameter = Parameter(node.target.id, kind, None, domain, text, repeats)
         default = parameter.coerce(_literal(node.value, where), origin="the parameters cell")
-        found[parameter.name] = Parameter(parameter.name, kind, default, domain, text)
+        found[parameter.name] = replace(parameter, default=default)
     return found
 
 
@@ -244,11 +252,13 @@ def _literal(node: ast.expr, where: str) -> Any:
         raise ParameterError(f"{where}: the default must be a literal") from None
 
 
-def _domain(comment: str, kind: str, where: str) -> tuple[Interval | Choices | None, str]:
-    """Split a comment into the domain it starts with, if any, and the help."""
+def _domain(comment: str, kind: str, where: str) -> tuple[Interval | Choices | None, bool, str]:
+    """Split a comment into the domain it starts with, if any, whether lists may repeat, and the help."""
     # The colon of `folder:PATH` has no blank after it, so it does not end the domain.
     head, _, rest = comment.partition(": ")
     head = head.removesuffix(":").strip()
+    repeats = head.endswith(_REPEATS)
+    head = head.removesuffix(_REPEATS)
     numeric = kind.removeprefix("list[").rstrip("]") in ("int", "float")
     if re.match(r"in\s*[\[(]", head):
         match = re.fullmatch(r"in\s*([\[(])([^,]+),([^,]+)([\])])", head)
@@ -259,14 +269,14 @@ def _domain(comment: str, kind: str, where: str) -> tuple[Interval | Choices | N
                 match = None
         if not match or not numeric or not low < high:
             raise ParameterError(f"{where}: '{head}' is no interval of numbers such as 'in (0, inf)'")
-        return Interval(low, high, match[1] == "[", match[4] == "]", head), rest.strip()
+        return Interval(low, high, match[1] == "[", match[4] == "]", head), repeats, rest.strip()
     if head.startswith("one of "):
         words = tuple(word.strip() for word in head.removeprefix("one of ").split(","))
         readable = kind != "bool" and (not numeric or all(_is_number(word) for word in words))
         if not all(words) or not readable:
             raise ParameterError(f"{where}: '{head}' is no list of words such as 'one of a, b'")
-        return Choices(words, head), rest.strip()
-    return None, comment
+        return Choices(words, head), repeats, rest.strip()
+    return None, False, comment
 
 
 def _is_number(text: str) -> bool:

@@ -1,5 +1,6 @@
-"""Choosing rows of results.json by their labels."""
+"""Choosing rows of results.json by their labels, and comparing their numbers."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -8,6 +9,9 @@ Row = Mapping[str, Any]
 
 #: What a row says; everything else names what it says it of.
 NUMBERS = ("value", "sd", "n", "values")
+
+#: Numbers that differ by less, relative to the larger, are equal: in single precision 0.1 is 0.10000000149.
+SLACK = 1e-6
 
 
 def select(rows: Iterable[Row], where: Mapping[str, Any]) -> list[Row]:
@@ -39,6 +43,11 @@ def repetitions(row: Row) -> list[float]:
     """The row's numbers, one a repetition; its value alone where they were not kept. NaN for null."""
     values: Sequence[float | None] = row.get("values") or [row["value"]]
     return [float("nan") if v is None else float(v) for v in values]
+
+
+def excess(a: float, b: float) -> float:
+    """a − b, and 0 where they are equal up to SLACK; every rule compares a number with its bound by this."""
+    return 0.0 if math.isclose(a, b, rel_tol=SLACK) else a - b
 
 
 def _fits(value: Any, condition: Any) -> bool:

@@ -140,8 +140,6 @@ def _data(values: Mapping[str, Any]) -> str:
 
 
 def _identity(dataset: str) -> str:
-    if dataset == "digits":  # ships with scikit-learn: always there, always the same
-        return dataset
     from companion import data
 
     try:

@@ -1,6 +1,5 @@
 """Gradient and Gradient * Input of the loss, the attributions BR scores (BR section 3.2)."""
 
-import torch
 from torch import Tensor, nn
 
 from companion import guards
@@ -25,8 +24,7 @@ def loss_gradient(
     """
     if label == "predicted":
         guards.check_images(x, model=model)
-        with guards.frozen(model), torch.no_grad():
-            y = torch.cat([model(part).argmax(1) for part in x.split(chunk)] or [y])
+        y = guards.logits_of(model, x, chunk).argmax(1)
     elif label != "true":
         raise ValueError(f'label={label!r}; expected "predicted" or "true"')
     return input_gradient(model, x, y, of=of, chunk=chunk)

@@ -33,6 +33,7 @@ def class_gradients(
     Raises ValueError on a wrong range, dtype, device, chunk or way.
     """
     guards.check_images(x, model=model)
+    guards.check_autograd()
     if way not in WAYS:
         raise ValueError(f"way={way!r}; expected one of {', '.join(WAYS)}")
     chunk = quick.batch_size(x) if chunk is None else chunk
@@ -47,6 +48,7 @@ def class_gradients(
 def _of_chunk(model: nn.Module, x: Tensor, way: str) -> tuple[Tensor, Tensor]:
     point = x.detach().requires_grad_()
     logits = model(point)
+    guards.check_logits(logits)
     return logits.detach(), torch.stack(list(rows(logits, point, unit_rows(logits), way=way)), 1)
 
 

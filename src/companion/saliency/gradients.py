@@ -49,6 +49,7 @@ def input_gradient(
 def _gradient(
     model: nn.Module, x: Tensor, y: Tensor, *, of: str, mode: str = "eval", chunk: int | None
 ) -> Tensor:
+    guards.check_autograd()
     if of not in OUTPUTS:
         raise ValueError(f"of={of!r}; expected one of {', '.join(OUTPUTS)}")
     chunk = quick.batch_size(x) if chunk is None else chunk

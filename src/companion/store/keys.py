@@ -1,6 +1,7 @@
 """The name of a trained net: everything that it depends on, as a hash."""
 
 from functools import lru_cache
+from typing import Any
 
 from companion import attacks, data, losses, models, saliency, transforms
 from companion.store.code import PACKAGE, code_hash, fingerprint
@@ -12,7 +13,17 @@ def key(recipe: Recipe) -> str:
     """The name of a recipe's files: a hash of the recipe, the code that trains it, the data's identity and
     the names of its sources."""
     sources = [key(source) for source in needed(recipe)[:-1]]
-    return digest([recipe.as_dict(), _training_code(recipe), identity(recipe.data), sources])
+    parts = _without_places(recipe.as_dict())
+    return digest([parts, _training_code(recipe), identity(recipe.data), sources])
+
+
+def _without_places(value: Any) -> Any:
+    """Plain JSON values without the paths of image folders, which say nothing of what is in them."""
+    if isinstance(value, dict):
+        return {k: _without_places(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_places(v) for v in value]
+    return "folder" if isinstance(value, str) and value.startswith("folder:") else value
 
 
 def _training_code(recipe: Recipe) -> list[str]:
@@ -25,9 +36,8 @@ def _training_code(recipe: Recipe) -> list[str]:
     if recipe.mask is not None and recipe.mask.map is not None:
         parts.append((saliency, recipe.mask.map))
     functions = [getattr(namespace, chosen.name) for namespace, chosen in parts]
-    functions += [data.load, data.augment]
-    functions += [data.toys.TOYS[recipe.data.name]] if recipe.data.name in data.toys.TOYS else []
-    functions += [data.maker(recipe.data.name)] if recipe.data.name in data.BUILT else []
+    functions += [data.maker(recipe.data.name) if recipe.data.name in data.BUILT else data.load]
+    functions += [data.augment] if recipe.augment else []
     functions += [saliency.masked] if recipe.mask else []
     functions += [saliency.threshold, saliency.other_images] if recipe.target else []
     functions += [attacks.correct] if recipe.select == "best_test" else []
@@ -45,7 +55,6 @@ def _loop_code(files: tuple[str, ...]) -> str:
 def identity(recipe_data: Part) -> str:
     """data.identity, asked once a process: for a folder it looks at every file.
 
-    Of a set that a function makes: that of the set it is made `of`, or the name of one drawn from nothing.
+    Of a set that is made of another: that of the other.
     """
-    name = recipe_data.kwargs.get("of", recipe_data.name)
-    return name if name in data.BUILT else data.identity(name)
+    return data.identity(recipe_data.kwargs.get("of", recipe_data.name))

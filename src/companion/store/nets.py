@@ -142,7 +142,7 @@ def _train_stack(
 def _keep(recipe: Recipe, model: nn.Module, history: list[dict[str, float]]) -> None:
     keep(
         _weights_of(recipe),
-        save({k: v.contiguous() for k, v in model.state_dict().items()}),
+        save({k: v.clone(memory_format=torch.contiguous_format) for k, v in model.state_dict().items()}),
         {"recipe": recipe.as_dict(), "history": history, "torch": torch.__version__},
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from companion import attacks, data, losses, models, saliency, transforms
+from companion import attacks, data, guards, losses, models, saliency, transforms
 from companion.tensors import one_thread
 from companion.training.checkpoint import resume, save_state
 from companion.training.recipe import Part, Recipe
@@ -86,6 +86,7 @@ def train(
     with one_thread(x.device), torch.random.fork_rng(devices=devices):
         torch.manual_seed(recipe.seed)
         model = _laid_out(recipe, build_model(recipe, images).to(x.device).train())
+        _check_last_batch(recipe, model, x)
         optimiser = optimiser_of(recipe, model.parameters())
         streams = {  # one generator for the order, one on the device for attacks, projections and crops
             "order": torch.Generator().manual_seed(recipe.seed),
@@ -122,6 +123,21 @@ def train(
             model.load_state_dict(best)
         check_last_update(recipe, model.eval(), x[: recipe.batch_size])
     return model, history
+
+
+def _check_last_batch(recipe: Recipe, model: nn.Module, x: Tensor) -> None:
+    """Raise ValueError where an epoch ends with a single image and the net has no batch statistics of one."""
+    if len(x) % recipe.batch_size != 1:
+        return
+    try:
+        devices = [x.device] if x.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices), guards.frozen(model, "train"), torch.no_grad():
+            model(x[:1])
+    except ValueError as error:
+        raise ValueError(
+            f"{len(x)} training images in batches of {recipe.batch_size} leave one for the last, which this "
+            f"net's BatchNorm cannot take ({error}): choose another batch_size or n_train"
+        ) from None
 
 
 def set_rate(optimiser: torch.optim.Optimizer, base_lr: list[float], recipe: Recipe, epoch: int) -> None:

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from companion import guards
 from companion.attacks.minimal.outcome import (
     Minimal,
     attack_each,
@@ -49,6 +50,7 @@ def ddn(
     distances than the paper's 100.
     Raises ValueError on a wrong range, dtype, shape, label, device or setting, NaN, or a single class.
     """
+    guards.check_number("eps", eps)
     if steps < 1 or not eps > 0 or not step_size > 0 or not 0 < gamma < 1:
         raise ValueError(
             f"steps={steps}, eps={eps}, step_size={step_size}, gamma={gamma}; expected at least one step, "

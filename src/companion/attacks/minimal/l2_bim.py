@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from companion import guards
 from companion.attacks.minimal.outcome import (
     Minimal,
     attack_each,
@@ -38,6 +39,7 @@ def l2_bim(
     x: (B, ...) in [0, 1]; y: (B,) int64. Raises ValueError on a wrong range, dtype, shape, label, device or
     setting, NaN, or a single class.
     """
+    guards.check_number("eps", eps)
     if min(steps, search) < 1 or not eps > 0 or not step_size > 0:
         raise ValueError(
             f"eps={eps}, step_size={step_size}, steps={steps}, search={search}; expected lengths above 0 and "

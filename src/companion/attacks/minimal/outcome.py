@@ -95,6 +95,7 @@ def attack_each(
     The attack writes into best, which begins as x and infinite distances.
     """
     guards.check_images(x, y, model)
+    guards.check_autograd()
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size}; expected at least 1 sample")
     x = x.detach()
@@ -103,8 +104,8 @@ def attack_each(
         for index in torch.arange(len(x), device=x.device).split(batch_size):
             logits = model(x[index])
             guards.check_labels(y[index], logits)
-            if logits.shape[1] < 2 or not logits.isfinite().all():
-                raise ValueError(f"the model returns {_complaint(logits)}; expected finite logits of classes")
+            if not logits.isfinite().all():
+                raise ValueError("the model returns NaN or infinite logits; expected finite ones")
             right = logits.argmax(1) == y[index]
             best.distance[index[~right]] = 0
             index = index[right]
@@ -113,7 +114,3 @@ def attack_each(
                 attack(x[index], y[index], part)
                 best.adversarial[index], best.distance[index] = part.adversarial, part.distance
     return best
-
-
-def _complaint(logits: Tensor) -> str:
-    return "a single class" if logits.shape[1] < 2 else "NaN or infinite logits"
