@@ -9,6 +9,9 @@ VENV := .venv
 BIN  := $(VENV)/bin
 HTML := _build/html
 
+# A worker for each core, one torch thread each; the chapters' files come first, since they take longest.
+PYTEST = $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+
 # An environment that is there is used, whatever $(PYTHON) is; an interrupted one lacks pip and is made again.
 VENV_READY = $(and $(wildcard $(BIN)/python),$(wildcard $(BIN)/pip))
 
@@ -24,12 +27,13 @@ PROBLEM = $(if $(FOUND),$(strip $(CHECKED)),was not found: install Python 3.11 o
 REFUSE = $(error $(PYTHON) $(PROBLEM), or name another Python: make $(or $(MAKECMDGOALS),book) PYTHON=python3.12)
 
 .DEFAULT_GOAL := help
-.PHONY: help book test serve lab lock clean
+.PHONY: help book test test-fast serve lab lock clean
 
 help:
 	@echo "make book [PROFILE=quick]   run every chapter and build the pages (profiles: smoke, quick, gpu, paper);"
 	@echo "                            JOBS=1 runs one chapter after the other, in less memory"
-	@echo "make test                   run the tests"
+	@echo "make test                   run the tests (TIME on two cores)"
+	@echo "make test-fast              run those that are not marked slow (TIMEF)"
 	@echo "make serve [PORT=8000]      show the pages on a local web server"
 	@echo "make lab                    open the chapters in JupyterLab, with a kernel: controls move, cells can be changed"
 	@echo "make lock                   resolve requirements.lock anew from pyproject.toml"
@@ -44,7 +48,11 @@ book: $(VENV)/.installed
 
 test: $(VENV)/.installed
 	@echo "== Running the tests"
-	@$(BIN)/python -m pytest
+	@$(PYTEST)
+
+test-fast: $(VENV)/.installed
+	@echo "== Running the tests that are not marked slow"
+	@$(PYTEST) -m "not slow"
 
 serve: $(VENV)/.installed
 	@test -f $(HTML)/index.html || $(MAKE) book

@@ -1,4 +1,4 @@
-"""What the tests of every chapter share: the command, a refusal, a checkout of its own, rows by label."""
+"""What the tests of every chapter share: the command, a checkout of its own, rows by label."""
 
 import os
 import shutil
@@ -12,13 +12,6 @@ ROOT = Path(__file__).parents[1]
 def companion(*arguments, env=None):
     command = [sys.executable, "-m", "companion.press.cli", *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env)
-
-
-def assert_refused(done, words):
-    """One line on stderr that names `words`, exit 2, and nothing ran."""
-    assert done.returncode == 2
-    assert words in done.stderr and len(done.stderr.strip().splitlines()) == 1
-    assert not done.stdout.strip()
 
 
 def checkout_at(root):

@@ -71,44 +71,50 @@ def test_a_widget_leaves_its_picture_or_nothing(extension):
     assert shown(extension, pictured)["outputs"][0]["data"] == {"image/png": "AAAA"}
 
 
-def build(tmp_path: Path, executed: bool) -> Path:
-    """Build a copy of the book's settings with two small pages; return the folder of the site."""
-    shutil.copytree(ROOT / "book", tmp_path / "book", ignore=shutil.ignore_patterns("*.md", "__pycache__"))
-    shutil.copy(ROOT / "_config.yml", tmp_path)
-    (tmp_path / "_toc.yml").write_text(
-        "format: jb-book\nroot: book/index\nchapters:\n  - file: notebooks/alpha\n"
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A copy of the book's settings with a page and two chapters, built: `alpha` was run, `beta` was not."""
+    root = tmp_path_factory.mktemp("checkout")
+    shutil.copytree(ROOT / "book", root / "book", ignore=shutil.ignore_patterns("*.md", "__pycache__"))
+    shutil.copy(ROOT / "_config.yml", root)
+    (root / "_toc.yml").write_text(
+        "format: jb-book\nroot: book/index\nchapters:\n  - file: notebooks/alpha\n  - file: notebooks/beta\n"
     )
-    (tmp_path / "book/index.md").write_text("# Home\n\nSee {doc}`../notebooks/alpha`.\n")
+    (root / "book/index.md").write_text("# Home\n\nSee {doc}`../notebooks/alpha`.\n")
     for stray in (".pytest_cache", "benchmarks", "runs/smoke/.alpha.tmp"):  # none of these is a page
-        (tmp_path / stray).mkdir(parents=True)
-        (tmp_path / stray / "README.md").write_text("# Stray\n")
-    notebook = new_notebook(cells=[new_markdown_cell("# Alpha\n\n$x^2$"), new_code_cell("6 * 7")])
-    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    (tmp_path / "notebooks").mkdir()
-    nbformat.write(notebook, tmp_path / "notebooks/alpha.ipynb")
-    if executed:
-        notebook.cells[1].execution_count = 1
-        notebook.cells[1].outputs = [
-            new_output("execute_result", data={"text/plain": "the-output"}, execution_count=1)
-        ]
-        folder = tmp_path / "runs/smoke/alpha"
-        folder.mkdir(parents=True)
-        nbformat.write(notebook, folder / "executed.ipynb")
+        (root / stray).mkdir(parents=True)
+        (root / stray / "README.md").write_text("# Stray\n")
+    (root / "notebooks").mkdir()
+    for name in ("alpha", "beta"):
+        notebook = new_notebook(cells=[new_markdown_cell(f"# {name}\n\n$x^2$"), new_code_cell("6 * 7")])
+        notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(notebook, root / f"notebooks/{name}.ipynb")
+        if name == "alpha":
+            notebook.cells[1].execution_count = 1
+            notebook.cells[1].outputs = [
+                new_output("execute_result", data={"text/plain": "the-output"}, execution_count=1)
+            ]
+            folder = root / "runs/smoke/alpha"
+            folder.mkdir(parents=True)
+            nbformat.write(notebook, folder / "executed.ipynb")
     done = subprocess.run(
         [Path(sys.executable).with_name("jupyter-book"), "build", ".", "--all", "-W", "-n", "--keep-going"],
-        cwd=tmp_path,
+        cwd=root,
         env={**os.environ, "COMPANION_PROFILE": "smoke"},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return tmp_path / "_build" / "html"
+    return root
+
+
+def page_of(checkout, name):
+    return BeautifulSoup((checkout / f"_build/html/notebooks/{name}.html").read_text("utf-8"), "html.parser")
 
 
 @pytest.mark.slow
-def test_the_executed_copy_is_the_page_and_nothing_comes_from_the_network(tmp_path):
-    html = build(tmp_path, executed=True)
-    page = BeautifulSoup((html / "notebooks/alpha.html").read_text("utf-8"), "html.parser")
+def test_the_executed_copy_is_the_page_and_nothing_comes_from_the_network(checkout):
+    html, page = checkout / "_build/html", page_of(checkout, "alpha")
     assert "the-output" in page.select_one(".cell_output").get_text()
     assert page.find("meta", attrs={"name": "companion:run"})["content"] == "smoke"
     assert not any(
@@ -120,13 +126,11 @@ def test_the_executed_copy_is_the_page_and_nothing_comes_from_the_network(tmp_pa
         "utf-8"
     )  # the download is the clean notebook
     assert page.find("a", href=lambda href: href and "blob/main/notebooks/alpha.ipynb" in href)
-    assert site.problems(html, tmp_path) == []
 
 
 @pytest.mark.slow
-def test_a_notebook_that_was_not_run_says_so(tmp_path):
-    html = build(tmp_path, executed=False)
-    page = BeautifulSoup((html / "notebooks/alpha.html").read_text("utf-8"), "html.parser")
-    assert "companion run alpha --profile smoke" in page.select_one(".admonition.warning").get_text()
-    (line,) = site.problems(html, tmp_path)
-    assert "no executed copy" in line
+def test_a_notebook_that_was_not_run_says_so(checkout):
+    page = page_of(checkout, "beta")
+    assert "companion run beta --profile smoke" in page.select_one(".admonition.warning").get_text()
+    (line,) = site.problems(checkout / "_build/html", checkout)
+    assert "beta" in line and "no executed copy" in line

@@ -9,7 +9,7 @@ from bs4 import BeautifulSoup
 
 from companion.press import ledger
 from tests.browser import evaluated, needs_browser
-from tests.chapter import assert_refused, checkout_at, companion, of
+from tests.chapter import checkout_at, companion, of
 
 NAME = "boundary_tilting"
 
@@ -23,9 +23,8 @@ NAME = "boundary_tilting"
         (["-p", "dataset=folder:/no/such/folder"], "/no/such/folder"),
     ],
 )
-def test_a_slip_is_one_line_exit_2_and_nothing_runs(arguments, words):
-    done = companion("run", NAME, *arguments)
-    assert_refused(done, words)
+def test_a_slip_is_one_line_exit_2_and_nothing_runs(assert_refused, arguments, words):
+    assert_refused(words, "run", NAME, *arguments)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import nbformat
 import pytest
 
 from companion.press import ledger, notebooks, parameters
-from tests.chapter import assert_refused, checkout_at, companion, of
+from tests.chapter import checkout_at, companion, of
 
 NAME = "discriminative_features"
 
@@ -23,9 +23,8 @@ NAME = "discriminative_features"
         (["-p", "roar_dataset=folder:/no/such/folder"], "/no/such/folder"),
     ],
 )
-def test_a_slip_is_one_line_exit_2_and_nothing_runs(arguments, words):
-    done = companion("run", NAME, *arguments)
-    assert_refused(done, words)
+def test_a_slip_is_one_line_exit_2_and_nothing_runs(assert_refused, arguments, words):
+    assert_refused(words, "run", NAME, *arguments)
 
 
 def test_what_the_digitised_values_say_of_the_claims():

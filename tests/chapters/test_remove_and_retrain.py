@@ -9,7 +9,7 @@ from bs4 import BeautifulSoup
 
 from companion.press import ledger, notebooks, parameters
 from tests.browser import evaluated, needs_browser
-from tests.chapter import ROOT, assert_refused, checkout_at, companion, of
+from tests.chapter import ROOT, checkout_at, companion, of
 
 NAME = "remove_and_retrain"
 PANELS = [(norm, objective) for norm in ("l2", "linf") for objective in ("CE", "CW")]
@@ -27,9 +27,8 @@ PANELS = [(norm, objective) for norm in ("l2", "linf") for objective in ("CE", "
         (["-p", "dataset=folder:/no/such/folder"], "/no/such/folder"),
     ],
 )
-def test_a_slip_is_one_line_exit_2_and_nothing_runs(arguments, words):
-    done = companion("run", NAME, *arguments)
-    assert_refused(done, words)
+def test_a_slip_is_one_line_exit_2_and_nothing_runs(assert_refused, arguments, words):
+    assert_refused(words, "run", NAME, *arguments)
 
 
 class TestThePaper:

@@ -9,6 +9,8 @@ from torch import nn
 from companion import attacks, checks
 from companion.checks import broken
 
+pytestmark = pytest.mark.slow
+
 FAST = {f"R{i}" for i in (*range(1, 13), *range(19, 23), *range(25, 28))}
 SLOW = {f"R{i}" for i in (*range(13, 19), 24)}
 

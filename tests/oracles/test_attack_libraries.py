@@ -113,9 +113,7 @@ def test_floor_under_the_gradient_norm(smooth_net, batch, steps):
     class Floored(BoxThenBall):
         divisor, floor = 50.0, norms.median().item()
 
-    conventions = {
-        "protocol": Protocol("floored", project_last=True, loss_divisor=50, grad_floor=Floored.floor)
-    }
+    floored = Protocol("floored", project_last=True, loss_divisor=50, grad_floor=Floored.floor)
     adversarial = ours(smooth_net, x, y, "l2", steps, protocol=floored)
     close(adversarial, foolbox_pgd(smooth_net, x, y, "l2", steps, kind=Floored))
     if steps == 1:

@@ -35,6 +35,7 @@ def foolbox_distance(attack, net, x, y):
     return (found - x).flatten(1).norm(dim=1)
 
 
+@pytest.mark.slow
 def test_carlini_wagner(problem):
     settings = {"steps": STEPS, "stepsize": 0.05, "initial_const": 0.01, "binary_search_steps": 5}
     theirs = foolbox_distance(foolbox.attacks.L2CarliniWagnerAttack(**settings), *problem)

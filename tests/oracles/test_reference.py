@@ -8,6 +8,7 @@ from torch import nn
 from companion import attacks
 
 torchattacks = pytest.importorskip("torchattacks")
+pytestmark = pytest.mark.slow
 
 IMAGES = 200
 BALLS = {"linf": ("Linf", 0.08), "l2": ("L2", 0.4)}

@@ -23,6 +23,7 @@ def run_papermill(path, *arguments: str):
     return done.returncode, done.stderr, nbformat.read(out, as_version=4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments, said",
     [
@@ -45,6 +46,7 @@ def test_a_mistake_fails_in_the_check_cell(checkout, arguments, said):
     assert not (checkout.root / "runs").exists()
 
 
+@pytest.mark.slow
 def test_good_values_are_coerced(checkout):
     cell = "assert (eps, seeds, steps) == (8 / 255, [0, 1], 10) and type(steps) is int, (eps, seeds, steps)"
     values = ["-p", "eps", "8/255", "-p", "seeds", "0,1", "-p", "steps", "1e1"]

@@ -48,6 +48,7 @@ def in_the_page(nets, points):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 @needs_node
 def test_the_page_measures_what_the_package_measures():
     nets = [random_net(seed, classes=2 + seed % 2) for seed in range(40)]
@@ -143,6 +144,7 @@ def test_a_net_that_cannot_be_drawn_is_refused(change, words):
         planar.Net(**(settings | change))
 
 
+@pytest.mark.slow
 @needs_browser
 def test_in_a_browser_the_sliders_move_x_and_the_nets_change(tmp_path):
     page = tmp_path / "page.html"

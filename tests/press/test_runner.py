@@ -257,6 +257,7 @@ def test_other_data_rerun(complete, monkeypatch):
     assert first.data == "first" and first.hash != second.hash and first.label == second.label
 
 
+@pytest.mark.slow
 def test_other_parameters_get_a_folder_of_their_own(complete):
     before = content(complete.folder("small"))
     done = companion_run("small", "-p", "eps=8/255")
@@ -270,6 +271,7 @@ def test_other_parameters_get_a_folder_of_their_own(complete):
     assert re.search(r"^small +quick +complete ", listed, re.M)
 
 
+@pytest.mark.slow
 def test_force(complete):
     before = load(complete.folder("small"), "run.json")
     done = companion_run("small", "--force")
@@ -313,6 +315,7 @@ def test_stale_is_listed(complete):
     assert re.search(r"^small +quick +stale ", listed, re.M)
 
 
+@pytest.mark.slow
 def test_a_kernel_that_dies_in_a_cell(checkout):
     checkout.notebook("small", WORK, "import os; os._exit(9)")
     done = companion_run("small")
@@ -321,6 +324,7 @@ def test_a_kernel_that_dies_in_a_cell(checkout):
     assert not checkout.folder("small").exists() and checkout.folder("small.failed").exists()
 
 
+@pytest.mark.slow
 def test_kill_9_and_a_second_run_meanwhile(hanging):
     checkout, process, kernel = hanging
     second = companion_run("small")
@@ -344,6 +348,7 @@ def test_kill_9_and_a_second_run_meanwhile(hanging):
     assert load(folder, "results.json")["rows"][0]["value"] == 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_end_the_kernel_and_keep_nothing(hanging, number):
     checkout, process, kernel = hanging
@@ -357,6 +362,7 @@ def test_signals_end_the_kernel_and_keep_nothing(hanging, number):
     assert not folder.exists() and leftovers(folder) == [] and list(folder.parent.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_killed_process_is_a_failed_run(hanging):
     checkout, process, kernel = hanging
     (execute,) = psutil.Process(process.pid).children()
@@ -410,6 +416,7 @@ def test_a_kernel_that_dies_at_its_start_is_started_again(checkout, tmp_path_fac
     assert ("small: failed: RuntimeError: Kernel died" in done.stderr) == (status == 1)
 
 
+@pytest.mark.slow
 def test_parallel_jobs(checkout):
     meet = """\
 import os, pathlib, time
@@ -440,6 +447,7 @@ def test_threads(checkout, monkeypatch):
         assert runner._environment(job, Path("x"), 8)["OMP_NUM_THREADS"] == wanted
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 def test_progress_bar_on_a_terminal(checkout):
     import fcntl
@@ -463,6 +471,7 @@ def test_progress_bar_on_a_terminal(checkout):
     assert re.search(rb"small: cell 3/4 \|[^|]*\| \d\d:\d\d, net 2 of 9", shown)
 
 
+@pytest.mark.slow
 def test_a_notebook_that_records_nothing(checkout):
     path = checkout.notebook("bare", "1 + 1", parameters="x: int = 1")
     nb = nbformat.read(path, as_version=4)
@@ -472,6 +481,7 @@ def test_a_notebook_that_records_nothing(checkout):
     assert load(checkout.folder("bare"), "results.json") == {"rows": []}
 
 
+@pytest.mark.slow
 def test_announcements_stand_above_the_outcome_and_leave_no_file(checkout):
     checkout.notebook("small", 'run.announce("9 nets to train")\nrun.announce("that was it")')
     done = companion_run("small")

@@ -68,6 +68,7 @@ def terms():
 
 
 class TestTheorem1:
+    @pytest.mark.slow
     def test_the_two_parts_sum_to_the_logits_on_200_nets(self):
         both = 0
         for seed in range(200):
@@ -149,6 +150,7 @@ class TestTheorem1:
         if not bias and not norm:
             torch.testing.assert_close(constant, torch.zeros_like(constant), **EXACT)
 
+    @pytest.mark.slow
     def test_residual_nets(self):
         torchvision = pytest.importorskip("torchvision")
         torch.manual_seed(0)
@@ -178,6 +180,7 @@ class TestTheorem1:
 
 
 class TestLemma2:
+    @pytest.mark.slow
     def test_without_constants_rho_is_the_binarised_alignment(self):
         for seed in range(200):
             net, x = random_net(seed, constants=False), images(4, seed)

@@ -113,6 +113,7 @@ def test_a_toy_net_depends_on_the_code_that_draws_the_points_and_others_do_not(m
     assert before[0] != after[0] and before[1] == after[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_adversarial_training_takes_the_tilt_out_of_the_boundary(seed, tmp_path, monkeypatch):
     """BR-C3: attacks on the standard, weakly and strongly trained net point ever more along the means."""

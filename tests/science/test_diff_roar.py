@@ -61,6 +61,7 @@ def curve(name, *, kept=(0.25,), seeds=(0, 1), **settings):
     return experiment.diff_roar(*experiment.pred_power(RECIPE, mask, kept=kept, seeds=seeds))
 
 
+@pytest.mark.slow
 def test_a_map_on_the_label_scores_one_minus_chance_and_one_off_it_the_negative():
     chance = 1 / CLASSES  # what the bottom can tell, and the top tells all: 1 - 1/5
     assert curve("on_the_label", kept=(0.1, 0.5)).mean(1).tolist() == pytest.approx(
@@ -69,6 +70,7 @@ def test_a_map_on_the_label_scores_one_minus_chance_and_one_off_it_the_negative(
     assert curve("off_the_label").mean() == pytest.approx(chance - 1, abs=0.08)
 
 
+@pytest.mark.slow
 def test_a_random_map_and_a_random_order_are_zero_within_their_interval():
     """Of each label's pixel the top shows k, the bottom shows k: both find it equally often."""
     for found in (

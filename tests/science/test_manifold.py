@@ -106,6 +106,7 @@ def test_density_is_the_mean_of_the_kernels():
     assert metrics.density(values, at).tolist() == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_a_vae_gan_of_digits_knows_digits_from_noise_and_from_shuffled_digits(tmp_path, monkeypatch):
     monkeypatch.setenv("COMPANION_STORE", str(tmp_path))
     recipe = Recipe(

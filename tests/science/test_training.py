@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import torch
@@ -144,7 +145,7 @@ class TestTraining:
             (models.br_mnist_cnn, 28, 1),
             (models.small_net, 32, 3),
             (models.resnet, 32, 3),
-            (models.wide_resnet, 32, 3),
+            (partial(models.wide_resnet, depth=10, width=2), 32, 3),
             (models.vgg, 32, 3),
         ],
     )
@@ -333,6 +334,7 @@ class TestStore:
         fingerprint.fingerprint.cache_clear()
         assert all(a != b for a, b in zip(before, after, strict=True))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("jobs", [1, 2])
     def test_the_rest_is_trained_after_a_failure(self, jobs):
         wild = dataclasses.replace(PLAIN, optimiser=part("SGD", lr=1e9))
@@ -366,6 +368,7 @@ class TestStore:
         (store.folder() / f"{store.key(PLAIN)}.json").unlink()
         assert not store.present(PLAIN)
 
+    @pytest.mark.slow
     def test_processes_give_the_same_nets_sources_first(self):
         sequential = store.get_all([IR, PLAIN], jobs=1)
         os.environ["COMPANION_STORE"] += "-2"
@@ -374,12 +377,14 @@ class TestStore:
         assert all(torch.equal(weights(a), weights(b)) for a, b in zip(sequential, parallel, strict=True))
         assert any("of 3 nets" in text for text in seen)
 
+    @pytest.mark.slow
     def test_a_failure_in_a_process_is_raised_and_the_rest_is_kept(self):
         wild = dataclasses.replace(PLAIN, optimiser=part("SGD", lr=1e9))
         with pytest.raises(training.Diverged):
             store.get_all([wild, ROBUST], jobs=2)
         assert store.present(ROBUST) and not store.present(wild)
 
+    @pytest.mark.slow
     def test_two_at_a_time_say_what_is_trained(self):
         few = [dataclasses.replace(PLAIN, seed=seed) for seed in range(2)]
         seen = []
@@ -398,6 +403,7 @@ class TestStore:
             store.train_all(many, jobs=2)
         assert len(store.missing(many)) == 3
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("jobs", [1, 2])
     def test_threads_and_random_state_are_left_as_they_were(self, jobs):
         before = torch.get_num_threads(), torch.get_rng_state()
@@ -405,6 +411,7 @@ class TestStore:
             store.get_all([PLAIN, JACOBIAN], jobs=jobs)
             assert torch.get_num_threads() == before[0] and torch.equal(torch.get_rng_state(), before[1])
 
+    @pytest.mark.slow
     def test_sources_that_fail_leave_their_users_out(self):
         wild = dataclasses.replace(PLAIN, optimiser=part("SGD", lr=1e9))
         user = dataclasses.replace(IR, target=dataclasses.replace(IR.target, source=wild))
@@ -445,6 +452,7 @@ store.get(LONG, report=lambda text: print(text, flush=True))
 LONG = dataclasses.replace(PLAIN, data=part("digits"), epochs=40)
 
 
+@pytest.mark.slow
 def test_kill_9_in_the_middle_then_the_same_command_goes_on_to_the_same_weights(tmp_path, monkeypatch):
     command = [sys.executable, "-c", KILLED]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

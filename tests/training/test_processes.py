@@ -16,6 +16,8 @@ import pytest
 
 from companion.training import processes
 
+pytestmark = pytest.mark.slow  # each starts a process that imports torch
+
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
@@ -272,7 +274,7 @@ def test_a_script_without_a_main_guard_gets_to_its_end_once(folder):
     """Spawning runs it again from the top, where Python refuses a second process."""
     script = folder / "script.py"
     script.write_text(UNGUARDED)
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}  # this package, and these tests
     ended = subprocess.run(
         [sys.executable, script], env=environment, capture_output=True, text=True, check=True
     )
@@ -298,7 +300,7 @@ def test_an_interrupt_signal_to_this_process_alone_ends_both(folder):
     """As a notebook's stop button sends it."""
     script = folder / "script.py"
     script.write_text(INTERRUPTED)
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}  # this package, and these tests
     command = [sys.executable, script]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
         wait_for(path("both").exists)
@@ -355,7 +357,7 @@ def test_a_failure_that_cannot_be_sent_is_told_in_words(folder):
 def test_the_other_process_ends_with_this_one(folder, how):
     script = folder / "script.py"
     script.write_text(INTERRUPTED)
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}  # this package, and these tests
     with subprocess.Popen([sys.executable, script], env=environment, stderr=subprocess.DEVNULL) as process:
         wait_for(path("both").exists)
         other = int(path("hanging").read_text())

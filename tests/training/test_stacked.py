@@ -168,6 +168,7 @@ def test_a_member_that_cannot_be_trained_takes_no_other_with_it(jobs, other):
     assert store.missing([*SEEDS, OTHERS[other]]) == [OTHERS[other]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_what_needs_a_healthy_member_of_a_stack_is_trained(monkeypatch, jobs):
     """SEEDS[2], which the masked nets need, stands in one stack with a net that diverges."""

@@ -85,8 +85,8 @@ def smoothgrad(
     Source: Smilkov et al. 2017; IR eq. 10 (where the text's "standard Gaussian" means sigma = 0.15, IR-E11).
     sigma: in pixels of [0, 1]. IR's code differs from eq. 10 in two ways, both options here: `clamp` clips
     the noisy copies to [0, 1], `include_clean` adds the noiseless gradient (51 maps, not 50).
-    chunk: noisy images in one pass (default: tensors.batch_size): copies of several samples where the batch
-    is small. Besides them x and one sum are in memory, whatever `samples`. The noise is drawn sample by sample
+    chunk: noisy images in one pass (default: tensors.batch_size): several copies of a small batch. Besides
+    them x and one sum are in memory, whatever `samples`. The noise is drawn sample by sample
     over the whole batch, so the result does not depend on chunk. progress: called with the fraction done.
     Raises ValueError as `input_gradient` does, and on sigma < 0 or samples < 1.
     """
