@@ -14,7 +14,7 @@ from pathlib import Path
 
 import common  # first: it sets the number of threads
 
-from companion.press.runner import KEEP_MEMORY
+from companion.publishing.running.runner import KEEP_MEMORY
 
 HERE = Path(__file__).resolve().parent
 SUITES = ("attacks", "gradients", "training", "many")

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def companion(*arguments, env=None):
-    command = [sys.executable, "-m", "companion.press.cli", *arguments]
+    command = [sys.executable, "-m", "companion.publishing.cli", *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from docutils import nodes
 from docutils.parsers.rst import Directive
 
-from companion.press import errata, fidelity, scorecard
+from companion.publishing.pages import errata, fidelity, scorecard
 
 
 class Scorecard(Directive):

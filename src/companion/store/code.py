@@ -13,7 +13,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
 NAME = PACKAGE.name
-PUBLISHING = "press"
+PUBLISHING = "publishing"
 
 
 @lru_cache
