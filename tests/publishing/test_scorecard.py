@@ -3,7 +3,7 @@
 import pytest
 from bs4 import BeautifulSoup
 
-from companion.publishing.claims import verdicts
+from companion.publishing.claims import judging, verdicts
 from companion.publishing.claims.judging import Verdict
 from companion.publishing.claims.rules import Claim, Ledger
 from companion.publishing.claims.verdicts import Source, Standing

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from companion import attacks, metrics, models, store, transforms
-from companion.store import code as fingerprint
+from companion import code as fingerprint
 from companion.training.recipe import Recipe, part
 
 TOY = Recipe(

@@ -11,8 +11,8 @@ from functools import partial
 import pytest
 import torch
 
+from companion import code as fingerprint
 from companion import data, losses, models, saliency, store, training
-from companion.store import code as fingerprint
 from companion.store import inputs, nets
 from companion.training import checkpoint, loop
 from companion.training.recipe import Mask, Recipe, Target, digest, needed, part

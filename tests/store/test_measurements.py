@@ -9,8 +9,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from companion import data, metrics, store
-from companion.store import code
+from companion import code, data, metrics, store
 from companion.training import Recipe, part
 
 PLAIN = Recipe(part("digits", n_train=100), part("digits_cnn"), epochs=1)

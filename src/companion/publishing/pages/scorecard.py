@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from companion.publishing.claims import verdicts
+from companion.publishing.claims import judging, verdicts
 from companion.publishing.claims.judging import Verdict
 from companion.publishing.claims.verdicts import Source, Standing
 from companion.publishing.pages import tables

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from companion import __version__
-from companion.fingerprint import code_hash
+from companion.code import code_hash
 
 _RECORDED = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "matplotlib", "papermill", "ipykernel")
 

@@ -2,8 +2,8 @@
 
 import ast
 
-from companion.store import code
-from companion.store.code import code_hash, reached
+from companion import code
+from companion.code import code_hash, reached
 
 SOURCE = 'def f(x):\n    """Says."""\n    return x + 1  # why\n'
 
