@@ -202,7 +202,7 @@ def test_the_strong_worst_case_counts_what_the_papers_attack_felled(norm):
     assert 0 < survivors.sum() < 60
     assert not (strong.robust & ~survivors).any()
     assert strong.worst <= paper.worst <= paper.mean
-    with pytest.raises(ValueError, match="standing"):
+    with pytest.raises(ValueError, match="robust goes with"):
         attacks.evaluate(net, x, y, norm=norm, eps=eps, protocol="ir_paper", robust=survivors)
 
 
