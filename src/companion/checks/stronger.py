@@ -175,6 +175,8 @@ def targeted(
     stands = torch.ones_like(y, dtype=torch.bool)
     for target in wrong.unbind(1):
         i = stands.nonzero().squeeze(1)
+        if not len(i):
+            break
         adversarial = apgd(
             model, x[i], y[i], norm=norm, eps=eps, steps=steps, loss=loss, target=target[i],
             stop_early=True, generator=generator,
