@@ -1,8 +1,8 @@
 """The ledger of claims: book/claims/PAPER.yaml, each claim with the rule that decides it on a run's rows.
 
 A rule is data, never code. It yields differences, each positive where the claim holds and given once per
-repetition (seed); companion.publishing.claims.judging judges them. The same rules decide whether the numbers that a paper
-prints (book/claims/printed/NOTEBOOK.csv) bear it out. The rules:
+repetition (seed); companion.publishing.claims.judging judges them. The same rules decide whether the numbers
+that a paper prints (book/claims/printed/NOTEBOOK.csv) bear it out. The rules:
 
 greater: {where, more, less, margin, optional}
     Every row that fits `where` and `more` exceeds, by more than -margin, every row that fits `where` and
@@ -16,8 +16,8 @@ close: {of, to, within}
     Every row `of` is within `within` of the number `to`, or of its own label `to`. Decided without spread.
     A bound finer than one part in a million of `to` needs a recorded gap and `to: 0`.
 
-See companion.publishing.claims.rows.select for conditions on labels; numbers that rounding alone tells apart are equal
-(companion.publishing.claims.rows.excess).
+See companion.publishing.claims.rows.select for conditions on labels; numbers that rounding alone tells apart
+are equal (companion.publishing.claims.rows.excess).
 """
 
 import csv
