@@ -198,6 +198,23 @@ def curve(axis: Axes, frame: Any, x: str, *, colour: str, label: str, style: str
     axis.set_xlabel(x)
 
 
+def panels(
+    curves: Mapping[str, Mapping[str, Any]], x: str, colours: Mapping[str, str], *, size=(2.9, 2.9)
+) -> Figure:
+    """`curve` of several frames in several panels.
+
+    curves: by the title of a panel, frames by their label. colours: by label. size: of a panel, in inches.
+    """
+    fig, axes = subplots(1, len(curves), size=(size[0] * len(curves), size[1]))
+    for axis, (title, drawn) in zip(axes[0], curves.items(), strict=True):
+        for label, frame in drawn.items():
+            curve(axis, frame, x, colour=colours[label], label=label)
+        axis.set_title(title)
+        if len(drawn) > 1:
+            axis.legend(fontsize=8)
+    return fig
+
+
 def dots(panels: Mapping[str, Any], models: Sequence[str], colour: Callable[[str], str]) -> Figure:
     """Models from top to bottom; in each panel the mean of `value` over seeds, its 95 % t-interval, and
     seeds.

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from companion import data, experiment, plots, saliency, store
-from companion.store import inputs
+from companion.store import inputs, nets
 from companion.training.recipe import Mask, Recipe, part
 
 CLASSES, CHANNELS, SIDE = 5, 2, 6
@@ -49,7 +49,8 @@ def at_random(model, x, y, *, generator: torch.Generator):
 def planted(tmp_path, monkeypatch):
     monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
     images = data.Images("planted", "planted", *spelt(400, 0), *spelt(300, 1), tuple("01234"))
-    monkeypatch.setattr(store, "images", lambda recipe_data, device: images)
+    for module in (inputs, nets):
+        monkeypatch.setattr(module, "images", lambda recipe_data, device: images)
     inputs._ranks.cache_clear()
     for function in (on_the_label, off_the_label, at_random):
         monkeypatch.setattr(function, "__module__", "companion.saliency.maps")

@@ -228,7 +228,8 @@ class TestPlantedMaps:
     def label_written_into_pixels(self, monkeypatch):
         images = data.Images("planted", "planted", *label_in_the_first_pixels(600, 0),
                              *label_in_the_first_pixels(200, 1), tuple("0123456789"))  # fmt: skip
-        monkeypatch.setattr(store, "images", lambda recipe_data, device: images)
+        for module in (inputs, nets):
+            monkeypatch.setattr(module, "images", lambda recipe_data, device: images)
         planted.__module__ = "companion.saliency.maps"
         monkeypatch.setattr(saliency, "planted", planted, raising=False)
 

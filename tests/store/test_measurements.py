@@ -179,7 +179,7 @@ def test_measurements_run_under_one_thread_and_leave_the_setting():
 def test_accuracy_is_that_of_the_net_on_the_images():
     images = data.load("digits", n_train=100)
     right = store.get(PLAIN)(images.x_test).argmax(1) == images.y_test
-    assert store.measure(metrics.clean_accuracy, PLAIN) == pytest.approx(right.double().mean().item())
+    assert store.measure(metrics.clean_accuracy, PLAIN) == right.tolist()
 
 
 BETWEEN = """

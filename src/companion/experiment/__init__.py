@@ -1,6 +1,6 @@
 """What a chapter's cells call: trainings and measurements of many nets."""
 
-from companion.experiment.comparing import Difference, compared, difference
+from companion.experiment.comparing import Difference, compared, difference, rank_correlation, verdicts_of
 from companion.experiment.nets import Nets, choose_device, measure, train
 from companion.experiment.retraining import (
     Leak,
@@ -28,8 +28,10 @@ __all__ = [
     "mu_kar",
     "mu_roar",
     "pred_power",
+    "rank_correlation",
     "retrained_accuracies",
     "retrainings",
     "train",
     "unmaskings",
+    "verdicts_of",
 ]

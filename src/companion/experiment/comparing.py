@@ -1,14 +1,18 @@
 """Two kinds of nets compared over seeds."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import pandas as pd
+from scipy import stats
 
+from companion.experiment.nets import Nets
 from companion.plots import interval
+from companion.training import Recipe
 
 
 class Difference(NamedTuple):
-    """A mean difference over seeds, the half-width of its 95 % t-interval (0 for one seed), and their number."""
+    """A mean difference over seeds, the half-width of its 95 % t-interval (0 for one seed), the seeds."""
 
     mean: float
     half: float
@@ -34,6 +38,20 @@ def difference(frame: pd.DataFrame, more: str, less: str) -> Difference:
         raise ValueError(f"{more} and {less} have no seed in common")
     mean, half = interval((table[more] - table[less]).tolist())
     return Difference(mean, half, len(table))
+
+
+def rank_correlation(frame: pd.DataFrame, x: str) -> float:
+    """Spearman's correlation of `value` with the column `x`, over all seeds; NaN where either is constant."""
+    if frame[x].nunique() < 2 or frame["value"].nunique() < 2:
+        return float("nan")
+    return float(stats.spearmanr(frame[x], frame["value"]).statistic)
+
+
+def verdicts_of(frame: pd.DataFrame, nets: Nets) -> Callable[[Recipe], list[bool]]:
+    """For a recipe of `nets`, the verdicts on images in its row of the frame, one for each model and seed."""
+    rows = frame.set_index(["model", "seed"])["images"]
+    place = {recipe: key for key, recipe in nets.items()}
+    return lambda recipe: rows[place[recipe]]
 
 
 def compared(of: Difference, more: str, same: str, less: str) -> str:

@@ -5,6 +5,7 @@ from html import escape
 from statistics import fmean, stdev
 from typing import Any
 
+from companion.publishing.claims import rules
 from companion.publishing.pages import tables
 from companion.publishing.pages.tables import Table
 from companion.publishing.running.chapter import Run
@@ -19,7 +20,8 @@ _COSTS = (
 
 
 def opening(run: Run, images: str, device: str) -> Table:
-    """The chapter's first line: profile, images, device; and in profile smoke that no number means anything."""
+    """The chapter's first line: profile, images, device; and in profile smoke that no number means anything.
+    """
     run.set_device(device)
     line = f"Profile <b>{escape(run.profile or 'none')}</b>, {escape(images)}, on {escape(device)}."
     return Table(f'<div class="cmp-opening"><p>{line}</p>{_SMOKE * (run.profile == "smoke")}</div>')
@@ -66,22 +68,52 @@ def measured(
 
 
 def beside(
-    printed: Mapping[tuple[str, str], float],
-    others: Mapping[str, Mapping[tuple[str, str], float]],
+    run: Run,
+    experiment: str,
+    shown: Mapping[str, Mapping[str, Any]],
     *,
     caption: str,
+    row: str = "model",
+    column: str = "attack",
+    otherwise: str = "clean",
 ) -> Table:
-    """The paper's numbers, and below each the numbers of other runs.
+    """The paper's printed numbers of an experiment; below each, this run's and the recorded run's.
 
-    printed: by row and column. others: by the name of a run, its numbers by row and column, as far as it has.
+    shown: what is to stand beside each other, conditions on labels by name: the first finds the paper's own.
+    A row without the label `column` stands in the column `otherwise`.
     """
+
+    def numbers(rows: Sequence[Mapping[str, Any]], where: Mapping[str, Any]) -> dict[tuple[str, str], float]:
+        chosen = [r for r in rows if r["experiment"] == experiment]
+        chosen = [r for r in chosen if all(r.get(label, value) == value for label, value in where.items())]
+        return {(r[row], r.get(column, otherwise)): r["value"] for r in chosen}
+
+    printed = numbers(rules.printed(run.notebook), next(iter(shown.values())))
+    others = {
+        f"{name}, {of}": numbers(rows, where)
+        for name, rows in (("here", run.rows), ("recorded", run.recorded()))
+        for of, where in shown.items()
+    }
     names, heads = (list(dict.fromkeys(place[i] for place in printed)) for i in (0, 1))
 
     def cell(place: tuple[str, str]) -> str:
         return tables.number(printed.get(place), below={k: v.get(place) for k, v in others.items()})
 
     body = [[escape(name), *(cell((name, head)) for head in heads)] for name in names]
-    return tables.table(["training", *map(escape, heads)], body, caption=caption, kind="cmp-fold")
+    when = run.recorded_run().get("started", "")[:10]
+    caption += f" Recorded run: {when}." if when else " No run is recorded yet."
+    return tables.table([row, *map(escape, heads)], body, caption=caption, kind="cmp-fold")
+
+
+def listed(frame: Any, columns: Sequence[str], *, caption: str) -> Table:
+    """Some columns of a frame as they are, numbers with six digits; the first names the row."""
+
+    def cell(value: Any) -> str:
+        return tables.plain(value) if isinstance(value, str) else f'<td class="num">{value:.6g}</td>'
+
+    rows = frame[list(columns)].itertuples(index=False)
+    body = [[escape(str(first)), *map(cell, rest)] for first, *rest in rows]
+    return tables.table(columns, body, caption=caption)
 
 
 def costs(run: Run) -> Table:
