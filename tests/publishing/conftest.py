@@ -1,4 +1,4 @@
-"""Small checkouts with small notebooks, which import no torch, for the tests of the press wing."""
+"""Small checkouts with small notebooks, which import no torch, for the tests of the publishing wing."""
 
 from pathlib import Path
 

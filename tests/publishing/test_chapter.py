@@ -150,7 +150,7 @@ def test_a_second_row_with_the_same_labels_is_refused(checkout, execute):
         run.record("NM-C7", "vii", [0.5], model="mlp", sd_of_m=np.float64(1.26))
     assert str(caught.value) == (
         "small: NM-C7, vii (model=mlp, sd_of_m=1.26) is recorded twice in one run of a cell, as 0.2 and "
-        "as 0.5; add a label that tells the two apart"
+        "as 0.5; add a label in which the two differ"
     )
     run.record("NM-C7", "vii", 0.5, model="mlp", sd_of_m=1.26, carrier="gamma")
     assert [row["value"] for row in results(run)["rows"]] == [0.2, 90.0, 0.5]

@@ -97,7 +97,7 @@ def apgd(
 
 
 def _begin(x: Tensor, classes: Tensor, image: Tensor, eps: float) -> SimpleNamespace:
-    """Where the search of each sample stands: tensors with one entry per sample."""
+    """The state of the search for each sample: tensors with one entry per sample."""
     return SimpleNamespace(
         index=torch.arange(len(x), device=x.device),
         clean=x,

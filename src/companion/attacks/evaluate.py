@@ -138,7 +138,7 @@ def _ir_paper(
 
 @torch.no_grad()
 def correct(model: nn.Module, x: Tensor, y: Tensor, *, batch_size: int = 1000) -> Tensor:
-    """Which samples the net classifies rightly, in eval mode: bool (B,); none with a NaN among its logits.
+    """Which samples the net classifies correctly, in eval mode: bool (B,); none with a NaN among its logits.
 
     Errors as in `attacks.pgd`.
     """

@@ -28,7 +28,7 @@ class Scaled(nn.Module):
 class RootOfZero(nn.Module):
     """logits + sqrt(0): the same numbers, but the derivative of the root at 0, times 0, is NaN.
 
-    So does the standard deviation of a blank patch. An attack that takes signs stands still.
+    So does the standard deviation of a blank patch. An attack that takes signs does not move.
     """
 
     def __init__(self, model: nn.Module):
@@ -54,28 +54,28 @@ class Quantised(nn.Module):
 
 
 class KWinners(nn.Module):
-    """k-winners-take-all: of a sample's activations only the largest share stays, the others become 0.
+    """k-winners-take-all: of a sample's activations only the largest fraction stays, the others become 0.
 
     Which ones stay changes with every small step, so the loss jumps and its gradient leads nowhere.
     """
 
-    def __init__(self, share: float = 0.1):
+    def __init__(self, fraction: float = 0.1):
         super().__init__()
-        self.share = share
+        self.fraction = fraction
 
     def forward(self, x: Tensor) -> Tensor:
         flat = x.flatten(1)
-        k = max(1, round(self.share * flat.shape[1]))
+        k = max(1, round(self.fraction * flat.shape[1]))
         return x * (flat >= flat.topk(k).values[:, -1:]).view_as(x)
 
 
-def k_winners(model: nn.Module, share: float = 0.1) -> nn.Module:
+def k_winners(model: nn.Module, fraction: float = 0.1) -> nn.Module:
     """A copy of the net with KWinners in place of every ReLU, to be trained or used as it is."""
     model = deepcopy(model)
     for parent in model.modules():
         for name, child in parent.named_children():
             if isinstance(child, nn.ReLU):
-                setattr(parent, name, KWinners(share))
+                setattr(parent, name, KWinners(fraction))
     return model.train(model.training)
 
 

@@ -94,7 +94,7 @@ def size(values: Tensor, norm: str, *, squared: bool = False) -> Tensor:
 def check_settings(
     weight_norm: str | None, lambda_w: float, gradient_norm: str | None, lambda_g: float, of: str
 ) -> None:
-    """Raise ValueError, naming the setting and the mend, unless these describe a loss of `penalised`."""
+    """Raise ValueError, naming the setting and the fix, unless these describe a loss of `penalised`."""
     for name, norm, weight in (
         ("lambda_w", weight_norm, lambda_w),
         ("lambda_g", gradient_norm, lambda_g),

@@ -191,7 +191,7 @@ def _elsewhere(board: _Board, pool: ProcessPoolExecutor, begun: Future, there: C
 
 
 def _enter(begin: Callable[[], None] | None) -> None:
-    """First in each process: it ends with its parent, of whose end by a signal nothing else would tell it."""
+    """First in each process: it ends with its parent, whose end by a signal it would not notice otherwise."""
     Thread(target=_end_with_parent, daemon=True).start()
     if begin is not None:
         begin()
@@ -203,7 +203,7 @@ def _end_with_parent() -> None:
 
 
 def _do(there: Callable[[Any], Any], task: Any) -> None:
-    """In another process; a failure that cannot be sent is told in words."""
+    """In another process; a failure that cannot be sent is described in words."""
     try:
         there(task)
     except Exception as failure:

@@ -11,7 +11,7 @@ from companion.attacks.minimal.outcome import Minimal, attack_each, column, keep
 #: 0.999999 leaves a slope of 2e-6, and on digits nets 1 to 2 % longer distances than this.
 SHRINK = 0.999
 GROWTH = 10  # of c, until the attack succeeds for the first time
-CHECKS = 10  # times a round asks whether the loss still falls to this share of what it was:
+CHECKS = 10  # times a round asks whether the loss still falls to this fraction of what it was:
 STALLED, SETTLED = 0.9999, 0.99  # before a success (a pixel at 0 or 1 moves slowly at first), and after one
 BETAS, TINY = (0.9, 0.999), 1e-8  # Adam's
 
@@ -81,11 +81,11 @@ def _round(
 
         if step % max(1, steps // CHECKS) == 0:
             loss = delta.flatten(1).square().sum(1) + c * hinge
-            falls = loss <= torch.where(succeeded[active], SETTLED, STALLED) * checked
+            falling = loss <= torch.where(succeeded[active], SETTLED, STALLED) * checked
             checked = loss
-            if not falls.all():
-                active, x, y, w, c = active[falls], x[falls], y[falls], w[falls], c[falls]
-                first, second, checked = first[falls], second[falls], checked[falls]
+            if not falling.all():
+                active, x, y, w, c = active[falling], x[falling], y[falling], w[falling], c[falling]
+                first, second, checked = first[falling], second[falling], checked[falling]
             if not len(active):
                 break
     return succeeded

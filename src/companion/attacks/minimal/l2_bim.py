@@ -51,20 +51,20 @@ def l2_bim(
         radius = torch.full_like(best.distance, eps * x[0].numel() ** 0.5)
         low = torch.zeros_like(radius)
 
-        def standing(index: Tensor) -> Tensor:
-            """One round for x[index]; returns those of index that stood."""
+        def attack_round(index: Tensor) -> Tensor:
+            """One round for x[index]; returns those of index still robust."""
             settings = {"radius": radius[index], "ratio": step_size / eps, "steps": steps}
             end, errs = _round(model, x[index], y[index], first[index], **settings)
             keep_nearest(best, index, x[index], end, errs)
             return index[~errs]
 
         for _ in range(search):
-            left = standing(best.distance.isinf().nonzero().squeeze(1))
+            left = attack_round(best.distance.isinf().nonzero().squeeze(1))
             radius[left] *= GROWTH
         found = best.distance.isfinite().nonzero().squeeze(1)
         for _ in range(search):
             radius[found] = (low[found] + best.distance[found]) / 2
-            left = standing(found)
+            left = attack_round(found)
             low[left] = radius[left]
 
     return attack_each(attack, model, x, y, batch_size)

@@ -64,7 +64,7 @@ def number(
     best: bool = False,
     digits: int = 1,
 ) -> str:
-    """A numeric cell: value and spread; in small below it what it stands beside (None: left out)."""
+    """A numeric cell: value and spread; in small below it what it is compared with (None: left out)."""
     lines = "".join(
         f'<span class="paper">{escape(name)} {other:.{digits}f}</span>'
         for name, other in below.items()

@@ -90,7 +90,7 @@ class Run:
         return (
             f"{self.notebook or 'this notebook'}: {second['experiment']}, {second['quantity']} ({labels}) is "
             f"recorded twice in one run of a cell, as {first['value']} and as {second['value']}; "
-            "add a label that tells the two apart"
+            "add a label in which the two differ"
         )
 
     def check(self, name: str, report: Any, *, expected: Iterable[str] = ()) -> badges.Checked:
@@ -153,11 +153,11 @@ class Run:
         self._write()
 
     def status(self, text: str) -> None:
-        """Tell the runner's progress bar, in one line, what is being done now."""
+        """Show in the runner's progress bar, in one line, what is being done now."""
         write_atomic(self.folder / "status", " ".join(str(text).split()))
 
     def announce(self, text: str) -> None:
-        """Tell the reader something that stays: in the notebook, and above the runner's progress bar."""
+        """Show the reader a lasting line: in the notebook, and above the runner's progress bar."""
         print(text)
         with (self.folder / "announcements").open("a", encoding="utf-8") as file:
             file.write(" ".join(str(text).split()) + "\n")
