@@ -488,6 +488,7 @@ def test_r24_distances_and_verdicts_agree_on_a_linear_net(linear, batch):
     assert stronger.minimal_distance(linear, x, y, points, left, norm="linf", eps=0.1).status == "not run"
 
 
+@pytest.mark.slow
 def test_r24_knows_affine_nets(linear, nets, points):
     assert stronger._affine(linear, torch.rand(8, 1, 4, 4))
     assert not stronger._affine(nets["standard"], points[0])

@@ -202,10 +202,6 @@ class TestPitfalls:
         found = run(QUICK, name, net, x, torch.zeros(3, dtype=torch.int64))
         assert found.distance.isinf().all() and torch.equal(found.adversarial, x)
 
-    def test_an_empty_batch(self, name):
-        found = run(QUICK, name, nn.Linear(6, 2), torch.rand(0, 6), torch.zeros(0, dtype=torch.int64))
-        assert found.distance.shape == (0,) and found.adversarial.shape == (0, 6)
-
     @pytest.mark.parametrize(
         ("net", "x", "y", "words"),
         [

@@ -8,7 +8,7 @@ from typing import Any
 Row = Mapping[str, Any]
 
 #: What a row says; everything else names what it says it of.
-NUMBERS = ("value", "sd", "n", "values")
+NUMBERS = ("value", "sd", "n", "values", "correct")
 
 #: Numbers that differ by less, relative to the larger, are equal: in single precision 0.1 is 0.10000000149.
 SLACK = 1e-6

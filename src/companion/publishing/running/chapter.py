@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from pathlib import Path
 from statistics import fmean, stdev
+from types import MappingProxyType
 from typing import Any
 
 from companion.files import write_atomic
@@ -65,7 +66,38 @@ class Run:
         execution that records it twice raises ValueError, since one of the two would be lost.
         A value that is not finite is written as null. Raises TypeError for a value that is no number.
         """
-        row: dict[str, Any] = {"experiment": experiment, "quantity": quantity, "value": None}
+        self._place(experiment, quantity, value, sd=sd, n=n, **labels)
+        self._write()
+
+    def record_frame(
+        self, experiment: str, frame: Any, labels: Iterable[str] = ("model",), **more: Any
+    ) -> None:
+        """Add the measurements of a frame: a row for each quantity and combination of labels, a value a seed.
+
+        frame: what companion.experiment.measure returns. labels: its columns that become labels; `more`:
+        labels of all its rows. Verdicts on images are kept as text, such as "1101", one a seed, so that
+        accuracies can be compared image by image. Clashes and errors as in `record`.
+        """
+        names = ["quantity", *labels]
+        for values, group in frame.groupby(names, sort=False):
+            of = dict(zip(names, values, strict=True))
+            verdicts = [_bits(v) for v in group["images"]] if "images" in group else []
+            kept = {"correct": verdicts} if verdicts and None not in verdicts else {}
+            self._place(experiment, of.pop("quantity"), list(group["value"]), kept, **of, **more)
+        self._write()
+
+    def _place(
+        self,
+        experiment: str,
+        quantity: str,
+        value: Any,
+        kept: Mapping[str, Any] = MappingProxyType({}),
+        *,
+        sd: Any = None,
+        n: int | None = None,
+        **labels: Any,
+    ) -> None:
+        row: dict[str, Any] = {"experiment": experiment, "quantity": quantity, "value": None, **kept}
         if isinstance(value, list | tuple):
             row |= _repeated([_plain(v) for v in value])
         else:
@@ -82,7 +114,6 @@ class Run:
             raise ValueError(self._clash(self.rows[place], row))
         self._places[identity] = place, execution
         self.rows[place : place + 1] = [row]
-        self._write()
 
     def _clash(self, first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
         of = {k: v for k, v in second.items() if k not in (*rows.NUMBERS, "experiment", "quantity")}
@@ -146,6 +177,19 @@ class Run:
                     records.append((f"profile {path.parts[-3]}", json.loads(path.read_text("utf-8"))))
         asked = ("wall_s", "cpu_s", "peak_memory_mb", "device")
         return [this, *({"run": name} | {k: r.get(k) for k in asked} for name, r in records if r)]
+
+    def later(self, name: str) -> None:
+        """Hold a place in the notebook for what is computed further down: see `fill`."""
+        from IPython.display import HTML, display
+
+        waiting = "<p><em>This appears when the cells below have run.</em></p>"
+        display(HTML(waiting), display_id=f"{self.notebook}-{name}")
+
+    def fill(self, name: str, shown: Any) -> None:
+        """Put a figure, a table or HTML where `later` held a place."""
+        from IPython.display import update_display
+
+        update_display(shown, display_id=f"{self.notebook}-{name}")
 
     def set_device(self, device: Any) -> None:
         """Note what the run computes on, such as `cpu` or the name of the GPU."""
@@ -280,6 +324,13 @@ def _repeated(values: list[float | None]) -> dict[str, Any]:
         return {"value": None, "n": len(values), "values": values}
     found = {"value": fmean(values), "n": len(values), "values": values}
     return found | ({"sd": stdev(values)} if len(values) > 1 else {})
+
+
+def _bits(verdicts: Any) -> str | None:
+    """Truth values, one an image, as text; None for anything else, such as fractions of restarts."""
+    if not isinstance(verdicts, list) or any(v not in (0, 1) for v in verdicts):
+        return None
+    return "".join("01"[int(v)] for v in verdicts)
 
 
 def _plain(value: Any) -> int | float | None:
