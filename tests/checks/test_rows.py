@@ -346,8 +346,8 @@ def test_r21_leaves_the_precision_as_it_was(linear, batch):
     assert before == (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
 
 
-def test_r22_is_judged_where_a_linear_net_must_fall(linear, batch):
-    """At the reported radius hardly a point is misclassified; the row takes a radius at which 95 % have to be."""
+def test_r22_is_judged_where_no_linear_net_is_robust(linear, batch):
+    """At the reported radius hardly a point is misclassified; at the row's own radius 95 % have to be."""
     settings = {"norm": "l2", "eps": 1e-3, "steps": 10}
     assert attack.undefended_baseline(linear, *batch, attacks.pgd, **settings).status == "passed"
 
@@ -446,8 +446,8 @@ def exact_distance(net, x, y):
     return distance.scatter(1, y[:, None], torch.inf).amin(1)
 
 
-def test_r15_to_r18_what_was_left_standing_may_not_fall_to_anything_else(linear, batch):
-    """Points that are robust in the ball stay so; of all points, as if an attack had left them, many do not."""
+def test_r15_to_r18_nothing_else_succeeds_on_what_was_left_robust(linear, batch):
+    """Points that are robust in the ball pass; all points, as if an attack had left them, do not."""
     distance = exact_distance(linear, *batch)
     eps = distance.median().item()
     left, ball = distance > eps, {"norm": "l2", "eps": eps}

@@ -239,7 +239,7 @@ def test_provenance_strip(checkout, monkeypatch):
     monkeypatch.setenv("COMPANION_PROFILE", "quick")
     run, _ = begin(CELL + '\nnote: str = "plain"', "# Parameters\neps = 0.25\nnote = '<b> & c'\n")
     run.set_device("cpu")
-    strip = run.provenance_strip().data
+    strip = run.provenance_strip().html
     assert 'class="cmp-strip"' in strip and "quick" in strip and "cpu" in strip and "MB" in strip
     assert "eps=0.25" in strip and "seeds" not in strip  # only what differs from the notebook's defaults
     assert "<b> & c" not in strip and "&lt;b&gt; &amp; c" in strip

@@ -25,7 +25,7 @@ def net():
 
 @pytest.fixture
 def batch(net):
-    """Forty images with the net's own predictions as labels; some become misclassified and some stay robust."""
+    """Forty images with the net's own predictions as labels; not all are robust, and not none."""
     x = torch.rand(40, 1, 8, 8, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         return x, net(x).argmax(1)

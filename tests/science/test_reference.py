@@ -308,7 +308,7 @@ def test_the_generator_decides_everything(name, norm):
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("name", ATTACKS)
 def test_no_sample_feels_its_batch(name, norm):
-    """One by one, in another order, or beside others misclassified earlier: the same result, misclassified or not."""
+    """One by one, in another order, or beside others misclassified earlier: the same result for each."""
     net, x = curved_net(), images(24, 1, 8, 8)
     y = predicted(net, x)
     y[0] = (y[0] + 1) % 10  # misclassified from the start
@@ -546,8 +546,8 @@ def test_a_black_box_without_a_graph():
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_verdicts_on_ten_linear_classes_are_exact(norm):
-    """A sample is misclassified exactly when some class can overtake its own within the ball; the strong protocol, whose
-    margin follows the class that is second now, may miss some."""
+    """A sample is misclassified exactly when some class can overtake its own within the ball; the strong
+    protocol, whose margin follows the class that is second now, may miss some."""
     net, x = linear(10), images(150, DIMENSIONS, low=0.3, high=0.7)
     y, eps = predicted(net, x), RADII[norm]
     gap = reachable(net, x, y, norm, eps).amax(1)
@@ -582,8 +582,8 @@ def test_members_and_what_few_classes_are_attacked_with(classes):
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_reference_only_fells(norm):
-    """What earlier protocols misled is not attacked again and stays misclassified: never above their verdict."""
+def test_reference_only_lowers(norm):
+    """What earlier protocols misled is not attacked again: the result is never above theirs."""
     net, x = curved_net(), images(60, 1, 8, 8)
     y, eps = predicted(net, x), {"linf": 0.015, "l2": 0.1}[norm]
     y[:5] = (y[:5] + 1) % 10
