@@ -42,8 +42,8 @@ def pgd(repeats: int, count: int = 100) -> Table:
         "PGD-40, robust accuracy",
         "`ratio`: images a CPU second, relative to the faster library. `forward`, `backward`: passes a "
         "sample and radius, those of the verdict included. `other`: verdicts unlike torchattacks'; `weaker`: "
-        "images that are robust here and misclassified there. No random start; parameters frozen for all. *all*: every "
-        "image to the last step, as the libraries do; *active set*: an image stops at its first "
+        "images that are robust here and misclassified there. No random start; parameters frozen for all. "
+        "*all*: every image to the last step, as the libraries do; *active set*: an image stops at its first "
         "misclassified iterate; *curve*: a larger radius is tried on what is robust at the smaller ones; "
         "*bf16*: gradients in bfloat16, verdicts in float32.",
     )
@@ -95,7 +95,7 @@ def contenders(model: nn.Module, x: Tensor, y: Tensor, balls: list) -> dict[str,
 
 
 def survivors(model: nn.Module, x: Tensor, y: Tensor, balls: list, search: torch.dtype | None) -> Tensor:
-    """What attacks.curve does, with one attack a radius: each radius on what is robust at the smaller ones."""
+    """What attacks.curve does, with one attack a radius: each on what is robust at the smaller ones."""
     robust = torch.empty(len(balls), len(x), dtype=torch.bool)
     left_in: dict[str, Tensor] = {}
     for row, (norm, eps, step) in enumerate(balls):  # the radii of a norm ascend

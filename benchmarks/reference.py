@@ -46,7 +46,7 @@ def run(rounds: int) -> list[Table]:
         "The reference protocol",
         "Per cent of 1,000 images that are robust, `here` and for torchattacks; `differ`: verdicts not "
         f"the same; CPU seconds, measured once. Single attacks: every image, one start, {STEPS} steps. Worst "
-        f"case: {STEPS} steps towards each of 9 classes, each attack on what is still robust; here PGD on the "
+        f"case: {STEPS} steps towards each of 9 classes, each attack on what is still robust; here PGD on "
         "margin, too. Last row: both protocols as they come, here with 5 starts and 5,000 queries, "
         "AutoAttack with the 10 steps, FAB and 5,000 queries that torchattacks gives it.",
     )
