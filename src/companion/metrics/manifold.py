@@ -1,6 +1,7 @@
 """How far images lie from the image manifold, as far as a generative model knows it (BR section 2.1)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ def projection(
     batch_size: int = 1000,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """pi(x) = dec(z), the point of the model's manifold that stands for x: shaped like x, in [0, 1].
+    """pi(x) = dec(z), the point of the model's manifold that represents x: shaped like x, in [0, 1].
 
     Source: BR section 2.1. latent: z is the "mean" of the encoder's distribution, which makes pi a function;
     "sampled" from it, as BR's code does; or "optimised", footnote 2's argmin over z of ||x - dec(z)||_2, by
@@ -66,21 +67,11 @@ def _nearest(model: VaeGan, x: Tensor, start: Tensor, steps: int, lr: float) -> 
     return best
 
 
-def manifold_distance(
-    model: VaeGan,
-    x: Tensor,
-    *,
-    latent: str = "mean",
-    steps: int = 200,
-    lr: float = 0.05,
-    batch_size: int = 1000,
-    generator: torch.Generator | None = None,
-) -> Tensor:
+def manifold_distance(model: VaeGan, x: Tensor, **settings: Any) -> Tensor:
     """d_pi(x) = ||x - pi(x)||_2, per sample (B,), in pixels of [0, 1]: half of BR's, which lie in [-1, 1].
 
-    Source: BR section 2.1; the settings and errors are those of `projection`.
+    Source: BR section 2.1. settings, errors: those of `projection`.
     """
-    settings = {"latent": latent, "steps": steps, "lr": lr, "batch_size": batch_size, "generator": generator}
     return _distance(x, projection(model, x, **settings))
 
 
