@@ -38,10 +38,14 @@ def square(
     a black box: only logits are used, so gradients that are masked, zero or wrong mislead nobody.
 
     x: (B, C, H, W) in [0, 1]; (B, H, W) and (B, D) count as images of one channel, or of one row.
-    y: (B,) int64. eps: pixel units. queries: forward passes per sample. p: fraction of the image that
-    the first windows cover (AutoAttack's default).
+    y: (B,) int64.
+    norm: "l2" or "linf".
+    eps: radius, pixel units.
+    queries: forward passes per sample.
+    p: fraction of the image that the first windows cover (AutoAttack's default).
     seeds: int64 (B,), drawn from the generator unless given. A sample's random numbers follow from its own
     seed, so its result depends neither on its batch nor on which others are still robust.
+    generator: of the seeds.
 
     Returns x_adv, shaped like x, in [0, 1] and within eps of x: misclassified, or the image of the greatest
     margin. eps = 0 returns x itself, bit for bit.

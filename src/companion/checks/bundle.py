@@ -47,21 +47,29 @@ def fast(
 
     Each row's rule and source are at its function, in checks.setup and checks.attack.
 
-    x, y: images in [0, 1] and labels; the first `limit` are used. Where an attack is repeated, the first
-    `grid_points` that the net gets right (R4, R10, R11), or the first `grid_points` (R22). eps: pixel units.
+    x: images in [0, 1].
+    y: their labels.
+    norm: "l2" or "linf".
+    eps: radius, pixel units.
     attack: (model, x, y, *, norm, eps, steps, loss, generator) -> x_adv, the very attack the number is
     reported with; its step size has to follow eps and steps, because the rows vary both. Without a keyword
     `trace` (attacks.pgd) R20 is not run. None: attacks.pgd with its active set.
     losses: those whose worst case for each point is reported, such as the strong protocol's two, the default,
     or ("cross_entropy",) for a paper's protocol.
-    baseline: a net of the same architecture trained without a defence (R22). recipe: how the net was trained
-    (R27). verdicts, reported: what the page reports, and of which verdicts (R19); without them R19 is about
-    the attacks run here. batch_size: points attacked at once. generator: None for one seeded with 0, so that
-    the same net gets the same report.
+    steps: of the attack.
+    baseline: a net of the same architecture trained without a defence (R22).
+    recipe: how the net was trained (R27).
+    verdicts: of which the page reports an accuracy (R19); without them R19 is about the attacks run here.
+    reported: that accuracy; None for the worst case.
+    limit: points used, the first ones.
+    grid_points: where an attack is repeated, the first that the net gets right (R4, R10, R11), or the first
+    (R22).
+    batch_size: points attacked at once.
+    generator: None for one seeded with 0, so that the same net gets the same report.
 
-    Attacks are shared: one run with each loss serves R1, R3, R9, R12, R19, R20, R21 and R25. Rows that cannot
-    be judged are "not run" and say why; wrong inputs fail R2 and leave the rest not run. So do images outside
-    the ball (R3), a gradient that is no number (R8) and too few classes (R26) with the rows about the attack.
+    One run with each loss serves R1, R3, R9, R12, R19, R20, R21 and R25. Rows that cannot be judged are
+    "not run" and say why; wrong inputs fail R2 and leave the rest not run. So do images outside the ball
+    (R3), a gradient that is no number (R8) and too few classes (R26) with the rows about the attack.
     Raises ValueError on a wrong norm, eps or loss.
     """
     guards.check_norm(norm, eps, x)
@@ -225,9 +233,12 @@ def slow(
 ) -> Report:
     """Rows R13 to R18 and R24: the attack has converged, and nothing else beats it.
 
-    Each row's rule is at its function, in checks.stronger. Arguments as in `fast`. restarts: R14 compares
-    this many with twice as many. draws: of noise, for each of `some` points (R15). queries: of the Square
-    attack (R16). some: points of R15 and R18. The most expensive is R14, then R16.
+    Each row's rule is at its function, in checks.stronger. The most expensive is R14, then R16.
+    restarts: R14 compares this many with twice as many.
+    draws: of noise, for each point (R15).
+    queries: of the Square attack (R16).
+    some: points of R15 and R18.
+    The other settings: as in `fast`.
     """
     guards.check_norm(norm, eps, x)
     x, y, attack, generator = _settled(x, y, attack, limit, generator)

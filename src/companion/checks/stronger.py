@@ -1,7 +1,13 @@
 """Rows that try something stronger: R13 to R18 and R24. Slow; run on request.
 
-`points`, bool (B,), are the ones a row attacks: what the net gets right (R13, R14, R24), or what the reported
-attack left robust (R15 to R18): it missed whatever is misclassified there.
+Their settings, those of the reported attack among them:
+x, y: images and labels, as in checks.fast.
+points: bool (B,), those a row attacks: what the net gets right (R13, R14, R24), or what the reported attack
+left robust (R15 to R18): it missed whatever is misclassified there.
+attack, norm, eps, steps, loss, baseline: as in checks.fast.
+restarts, draws, queries: as in checks.slow.
+targets: wrong classes that R18 aims at.
+generator: of every random number.
 """
 
 import torch

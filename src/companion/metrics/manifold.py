@@ -25,11 +25,18 @@ def projection(
 ) -> Tensor:
     """pi(x) = dec(z), the point of the model's manifold that represents x: shaped like x, in [0, 1].
 
-    Source: BR section 2.1. latent: z is the "mean" of the encoder's distribution, which makes pi a function;
+    Source: BR section 2.1.
+    model: has encode(x) -> (mean, log-variance) and decode(z), as VaeGan.
+    x: (B, ...) in [0, 1].
+    latent: z is the "mean" of the encoder's distribution, which makes pi a function;
     "sampled" from it, as BR's code does; or "optimised", footnote 2's argmin over z of ||x - dec(z)||_2, by
     `steps` steps of Adam at rate `lr` from the mean, with the best z of each image kept, so that it is never
-    farther than the mean's. The model has encode(x) -> (mean, log-variance) and decode(z), as VaeGan.
-    x: (B, ...) in [0, 1]. Raises ValueError on a wrong range, dtype, device or setting.
+    farther than the mean's.
+    steps: of Adam.
+    lr: its rate.
+    batch_size: images in a pass.
+    generator: of what is sampled.
+    Raises ValueError on a wrong range, dtype, device or setting.
     """
     if latent not in ("mean", "sampled", "optimised"):
         raise ValueError(f'latent={latent!r}; expected "mean", "sampled" or "optimised"')

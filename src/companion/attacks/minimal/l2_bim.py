@@ -31,13 +31,18 @@ def l2_bim(
 ) -> Minimal:
     """Kurakin et al.'s iterative method on CE, l2 steps in an l2 ball whose radius is searched per sample.
 
-    Source: ET section 4.1, with Foolbox 1.8's defaults (facts 4.3). eps, step_size: the first radius and
-    its step, root mean square per pixel (l2 norm over sqrt(D)); their ratio stays. The radius grows by 1.5
-    until the attack succeeds, at most `search` times, and is then bisected `search` times; a round ends at
-    its first success. No random start. y: the reference label; ET takes the net's own prediction.
+    Source: ET section 4.1, with Foolbox 1.8's defaults (facts 4.3). The radius grows by 1.5 until the
+    attack succeeds, at most `search` times, and is then bisected `search` times; a round ends at its first
+    success. No random start.
+    x: (B, ...) in [0, 1].
+    y: (B,) int64, the reference label; ET takes the net's own prediction.
+    eps: the first radius, root mean square per pixel (l2 norm over sqrt(D)).
+    step_size: the step in that radius, in the same unit; the ratio of the two stays.
+    steps: gradient steps of a round.
+    search: rounds of growth, and of bisection.
+    batch_size: samples attacked at once.
     Deviation: the bisection's upper end is the distance found, not the radius it was found in.
-    x: (B, ...) in [0, 1]; y: (B,) int64. Raises ValueError on a wrong range, dtype, shape, label, device or
-    setting, NaN, or a single class.
+    Raises ValueError on a wrong range, dtype, shape, label, device or setting, NaN, or a single class.
     """
     guards.check_number("eps", eps)
     if min(steps, search) < 1 or not eps > 0 or not step_size > 0:
