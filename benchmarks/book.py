@@ -18,7 +18,7 @@ def run(_: int) -> list[Table]:
     table = Table(
         "The book in profile quick",
         f"Cold, one notebook after the other, one thread; `before`: commit {BEFORE}, where only the first "
-        "chapter stood, without its reference attack and its checks. Measured once.",
+        "chapter was, without its reference attack and its checks. Measured once.",
     )
     with tempfile.TemporaryDirectory() as folder:
         before, after = (_cold(Path(folder) / commit, commit) for commit in (BEFORE, "HEAD"))

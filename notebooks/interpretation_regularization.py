@@ -579,7 +579,7 @@ show.beside(
 # %%
 def checked(name: str):
     ball = {"norm": "linf", "eps": eps_linf[-1], "steps": steps, "grid_points": checked_images // 2}
-    about = {"twin": None if name == "Standard" else net("Standard"), "recipe": nets[name, seeds[0]]}
+    about = {"baseline": None if name == "Standard" else net("Standard"), "recipe": nets[name, seeds[0]]}
     report = checks.fast(net(name), images.x_test, images.y_test, **ball, **about, limit=checked_images)
     untrained = ["R9", "R11", "R12", "R22"] if run.profile == "smoke" else []
     return run.check(name, report, expected=untrained)

@@ -1,4 +1,4 @@
-"""What the tests of every chapter share: the command, a checkout of its own, rows by label."""
+"""What the tests of every chapter need: the command, a checkout of its own, rows by label."""
 
 import os
 import shutil

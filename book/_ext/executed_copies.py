@@ -17,7 +17,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 RUN_META = (
-    "companion:run"  # <meta name> that tells which run a page shows; companion.publishing.pages.site reads it
+    "companion:run"  # <meta name> that says which run a page shows; companion.publishing.pages.site reads it
 )
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 # The part of MathJax that TeX input with HTML output can ask for: 2.3 MB of the package's 24 MB.

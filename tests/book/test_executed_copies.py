@@ -58,9 +58,9 @@ def test_injected_parameters_are_folded(extension):
 )
 def test_a_fold_says_what_it_hides(extension, source, tags, says):
     cell = new_code_cell(source, metadata={"tags": tags})
-    told = extension.prepare(new_notebook(cells=[cell]))["cells"][0]["metadata"]["mystnb"]
-    assert told["code_prompt_show"] == says
-    assert told["code_prompt_hide"] == says.replace("Show", "Hide")
+    labels = extension.prepare(new_notebook(cells=[cell]))["cells"][0]["metadata"]["mystnb"]
+    assert labels["code_prompt_show"] == says
+    assert labels["code_prompt_hide"] == says.replace("Show", "Hide")
 
 
 def test_a_widget_leaves_its_picture_or_nothing(extension):

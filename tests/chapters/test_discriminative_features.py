@@ -31,7 +31,7 @@ def test_a_slip_is_one_line_exit_2_and_nothing_runs(assert_refused, arguments, w
 def test_what_the_digitised_values_say_of_the_claims():
     rows = rules.printed(NAME)
     (sh,) = (found for found in rules.of_notebook(NAME) if found.paper == "SH")
-    decided = {d.claim.id: d.verdicts[""] for d in rules.decide(sh, rows, exact=True)}
+    decided = {id: of[""] for id, of in rules.decide(sh, rows, exact=True).items()}
     assert decided["SH-A3"].word == "holds"
     assert decided["SH-A1"].word == "contradicted" and "7 of 8" in decided["SH-A1"].detail
     # adversarial and standard training are level at k = 0.5 on ImageNet-10, and change places at 0.9

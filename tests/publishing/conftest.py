@@ -1,4 +1,4 @@
-"""Small checkouts with small notebooks, which import no torch, for the tests of the press wing."""
+"""Small checkouts with small notebooks, which import no torch, for the tests of the publishing wing."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ radii: list[float] = [0.25, 8 / 255]  # in (0, 1]: radii
 dataset: str = "digits"  # one of digits, mnist, folder:PATH: the images
 note: str = "plain"  # any text
 """
-BEGIN = "from companion.publishing import chapter\nrun = chapter.begin(globals())"
+BEGIN = "from companion.publishing.running import chapter\nrun = chapter.begin(globals())"
 WORK = """\
 run.set_device("cpu")
 run.status("working")

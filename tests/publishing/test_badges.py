@@ -1,4 +1,4 @@
-"""Evaluation checks on a page and in results.json; no net is needed, press knows them as plain data."""
+"""Evaluation checks on a page and in results.json; no net is needed, publishing knows them as plain data."""
 
 import html.parser
 
@@ -9,7 +9,7 @@ from tests.publishing.test_chapter import CELL, begin, results
 
 
 class Report:
-    """What companion.checks returns, as far as press knows it."""
+    """What companion.checks returns, as far as publishing knows it."""
 
     def __init__(self, eps=0.5, **statuses):
         self.eps, self.statuses = eps, statuses
@@ -20,7 +20,7 @@ class Report:
 
 def rows(**statuses):
     return [
-        {"id": id, "name": f"row {id}", "status": s, "figure": 0.5, "sentence": f"{id} says 1 < 2."}
+        {"id": id, "name": f"row {id}", "status": s, "value": 0.5, "sentence": f"{id} says 1 < 2."}
         for id, s in statuses.items()
     ]
 
@@ -104,7 +104,7 @@ def test_a_chapter_records_its_checks(checkout):
     kept = results(run)["checks"]
     assert list(kept) == ["Standard", "AT"]
     assert kept["Standard"][1] == {
-        "id": "R8", "name": "row R8", "status": "flagged", "figure": 0.5, "sentence": "R8 says 1 < 2.",
+        "id": "R8", "name": "row R8", "status": "flagged", "value": 0.5, "sentence": "R8 says 1 < 2.",
         "norm": "l2", "eps": 0.5, "n": 300,
     }  # fmt: skip
 

@@ -150,7 +150,7 @@ def test_a_second_row_with_the_same_labels_is_refused(checkout, execute):
         run.record("NM-C7", "vii", [0.5], model="mlp", sd_of_m=np.float64(1.26))
     assert str(caught.value) == (
         "small: NM-C7, vii (model=mlp, sd_of_m=1.26) is recorded twice in one run of a cell, as 0.2 and "
-        "as 0.5; add a label that tells the two apart"
+        "as 0.5; add a label in which the two differ"
     )
     run.record("NM-C7", "vii", 0.5, model="mlp", sd_of_m=1.26, carrier="gamma")
     assert [row["value"] for row in results(run)["rows"]] == [0.2, 90.0, 0.5]
@@ -239,7 +239,7 @@ def test_provenance_strip(checkout, monkeypatch):
     monkeypatch.setenv("COMPANION_PROFILE", "quick")
     run, _ = begin(CELL + '\nnote: str = "plain"', "# Parameters\neps = 0.25\nnote = '<b> & c'\n")
     run.set_device("cpu")
-    strip = run.provenance_strip().data
+    strip = run.provenance_strip().html
     assert 'class="cmp-strip"' in strip and "quick" in strip and "cpu" in strip and "MB" in strip
     assert "eps=0.25" in strip and "seeds" not in strip  # only what differs from the notebook's defaults
     assert "<b> & c" not in strip and "&lt;b&gt; &amp; c" in strip

@@ -84,4 +84,4 @@ def test_plain_text_is_escaped():
 
 def test_a_source_listing_shows_the_function():
     html = sources.of(judging.half_width).html
-    assert "companion.publishing.half_width" in html and "stdev" in html and "<details" in html
+    assert "companion.publishing.claims.half_width" in html and "stdev" in html and "<details" in html

@@ -98,7 +98,7 @@ def test_a_chapter_to_come_has_no_values_and_no_links(book):
     [
         (("[steps, eps]", "[stepps]"), "P-L1 names the parameter stepps, which small has not"),
         (("here: off", "there: off"), "settings.1.here"),
-        (("id: P-L2", "id: P-L1"), "P-L1 stands there twice"),
+        (("id: P-L2", "id: P-L1"), "P-L1 is there twice"),
         (("settings:", "settings: ["), "deviations/small.yaml"),
     ],
 )

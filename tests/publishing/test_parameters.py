@@ -223,7 +223,7 @@ def test_order_and_defaults():
     assert found["b"].default == 8 / 255 and found["a"].default == [0.5, -1.0]
 
 
-def test_parameters_cells_are_told_from_others():
+def test_parameters_cells_are_recognised():
     assert is_parameters_cell("x: int = 1  # n\ny: float = 2.0")
     for other in ("# Parameters\nx = 3", "x: int = 1\nprint(x)", "", "x: int =", "def f(): ..."):
         assert not is_parameters_cell(other)

@@ -5,8 +5,8 @@ from bs4 import BeautifulSoup
 
 from companion.publishing.claims import judging, verdicts
 from companion.publishing.claims.judging import Verdict
-from companion.publishing.claims.rules import Claim, Ledger
-from companion.publishing.claims.verdicts import Source, Standing
+from companion.publishing.claims.rules import Claim, PaperClaims
+from companion.publishing.claims.verdicts import ClaimVerdicts, Source
 from companion.publishing.pages import scorecard
 from tests.browser import evaluated, needs_browser
 
@@ -20,14 +20,14 @@ def soup(monkeypatch):
         "strong": Verdict("not reproduced", "1 of 3 hold"),
     }
     none = {"": Verdict("not run", "its inputs were not run")}
-    told = Claim(id="P-E1", statement="the text says 3", of_print=True)
+    print_only = Claim(id="P-E1", statement="the text says 3", of_print=True)
     run = {"commit": "c0ffee" * 6, "dirty": False, "started": "2026-01-31T10:00:00+00:00", "device": "CPU"}
     sources = {"the paper's print": Source([]), "quick": Source([{}] * 9, "runs/quick/p/results.json", run)}
     found = [
-        Standing(claim, Ledger(paper=paper, notebook=name, claims=[claim]), of, sources)
+        ClaimVerdicts(claim, PaperClaims(paper=paper, notebook=name, claims=[claim]), of, sources)
         for claim, paper, name, of in (
             (first, "P", "p", {"the paper's print": none, "quick": both}),
-            (told, "P", "p", {"the paper's print": none, "quick": {}}),
+            (print_only, "P", "p", {"the paper's print": none, "quick": {}}),
             (second, "Q", "q", {"the paper's print": none, "quick": none}),
         )
     ]
@@ -96,6 +96,6 @@ def test_the_filter_needs_no_kernel_and_no_network(soup, tmp_path):
     assert not console
 
 
-def test_an_empty_ledger_is_said(monkeypatch):
+def test_no_claims_is_said(monkeypatch):
     monkeypatch.setattr(verdicts, "of_profile", lambda profile: [])
     assert "No claims" in scorecard.page("quick")

@@ -33,12 +33,16 @@ def robust_accuracy(
     """Each test image under two protocols: that of IR's code, and the strong one after it.
 
     Source: IR section 4.2 and table 1; facts IR-E5, IR-E12. The paper reports the mean over `restarts`;
-    beside it stands the worst case per image. The strong protocol goes on with what the paper's attack leaves
+    beside it is the worst case per image. The strong protocol goes on with what the paper's attack leaves
     robust, so that its accuracy is never above the paper's.
-    norm, eps, steps: the ball and the steps of each run, pixels in [0, 1].
+    norm: of the ball.
+    eps: its radius, pixels in [0, 1].
+    steps: of each run.
     step_size: of the paper's protocol; None for 2.5 * eps / steps.
+    restarts: of the paper's protocol.
     strong_restarts: runs on the cross-entropy, and as many on the margin.
-    seed: draws the starts. Errors as in attacks.evaluate.
+    seed: draws the starts.
+    Errors as in attacks.evaluate.
     """
     run = {"norm": norm, "eps": eps, "steps": steps, "generator": _generator(images, seed)}
     x, y = images.x_test, images.y_test
@@ -73,7 +77,8 @@ def reference_accuracy(
     """Each test image under the reference attack, on what earlier attacks left robust.
 
     robust: one truth value for each test image, such as robust_accuracy's under the strong protocol.
-    The other settings and errors as in attacks.evaluate.
+    seed: draws the starts.
+    norm, eps, steps, restarts, targets, queries: as in attacks.evaluate, with its errors.
     """
     found = attacks.evaluate(
         net,

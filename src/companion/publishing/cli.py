@@ -1,6 +1,6 @@
 """The command line: `companion run | build | check-site | list | claims | record | clean | fetch`.
 
-Exit status: 0 done; 1 something ran and failed; 2 the user must mend what one line on stderr says.
+Exit status: 0 done; 1 something ran and failed; 2 the user must fix what one line on stderr says.
 """
 
 import os

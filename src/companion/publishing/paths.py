@@ -5,12 +5,12 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-#: The papers in the order in which the book tells of them.
+#: The papers in the order in which the book presents them.
 PAPERS = ("IR", "BR", "NM", "ET", "BP", "SH")
 
 
 class UserError(Exception):
-    """A mistake of the user: shown as one line that names the value and the mend; exit status 2."""
+    """A mistake of the user: shown as one line that names the value and the fix; exit status 2."""
 
 
 def root() -> Path:
@@ -57,7 +57,7 @@ def shown(path: Path) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the mend for an unknown `name`: the nearest known one, else the list of all."""
+    """Return the fix for an unknown `name`: the nearest known one, else the list of all."""
     known = sorted(known)
     folded = {other.lower(): other for other in known}
     if close := difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.5):

@@ -1,8 +1,8 @@
-"""The ledger of claims: book/claims/PAPER.yaml, each claim with the rule that decides it on a run's rows.
+"""The claims of the papers: book/claims/PAPER.yaml, each claim with the rule that decides it on a run's rows.
 
 A rule is data, never code. It yields differences, each positive where the claim holds and given once per
-repetition (seed); companion.publishing.claims.judging judges them. The same rules decide whether the numbers
-that a paper prints (book/claims/printed/NOTEBOOK.csv) bear it out. The rules:
+repetition (seed); claims.judging judges them. The same rules decide whether the numbers that a paper prints
+(book/claims/printed/NOTEBOOK.csv) support it. The rules:
 
 greater: {where, more, less, margin, optional}
     Every row that fits `where` and `more` exceeds, by more than -margin, every row that fits `where` and
@@ -16,14 +16,14 @@ close: {of, to, within}
     Every row `of` is within `within` of the number `to`, or of its own label `to`. Decided without spread.
     A bound finer than one part in a million of `to` needs a recorded gap and `to: 0`.
 
-See companion.publishing.claims.rows.select for conditions on labels; numbers that rounding alone tells apart
-are equal (companion.publishing.claims.rows.excess).
+See claims.rows.select for conditions on labels; numbers that differ by rounding alone are equal
+(claims.rows.excess).
 """
 
 import csv
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -85,7 +85,7 @@ class Rule(_Strict):
         if not (self.parts(self.greater) or self.parts(self.trend) or self.parts(self.close)):
             raise ValueError("a rule needs greater, trend or close")
         if self.parts(self.close) and (self.parts(self.greater) or self.parts(self.trend)):
-            raise ValueError("close is decided without spread and stands alone")
+            raise ValueError("close is decided without spread and goes with no other rule")
         return self
 
     @staticmethod
@@ -121,7 +121,7 @@ class Claim(_Strict):
     rule: Rule | None = None
 
 
-class Ledger(_Strict):
+class PaperClaims(_Strict):
     """One paper's claims. under: named restrictions, such as protocols, under each of which all are decided.
 
     A restriction binds rows that have its labels, unless the claim's rule names the label itself.
@@ -133,45 +133,33 @@ class Ledger(_Strict):
     claims: list[Claim]
 
 
-@dataclass(frozen=True)
-class Decided:
-    """A claim's verdicts by the name of the restriction; one only where no row it rests on is restricted.
-
-    None where the rows have nothing to say about the claim.
-    """
-
-    claim: Claim
-    ledger: Ledger
-    verdicts: Mapping[str, Verdict]
-
-
 def folder() -> Path:
-    """Where the ledgers are: in the checkout, or beside this module where no checkout is."""
+    """Where the claims are: in the checkout, or beside this module where no checkout is."""
     installed = Path(__file__).parent / "claims_of_papers"
     return installed if installed.is_dir() else paths.root() / "book" / "claims"
 
 
-def load() -> list[Ledger]:
-    """All papers' ledgers. Raises UserError naming the file, the claim and what is wrong with it."""
+def load() -> list[PaperClaims]:
+    """All papers' claims. Raises UserError naming the file, the claim and what is wrong with it."""
     found = []
     for path in sorted(folder().glob("*.yaml")):
         try:
-            found.append(Ledger.model_validate(yaml.safe_load(path.read_text("utf-8"))))
+            found.append(PaperClaims.model_validate(yaml.safe_load(path.read_text("utf-8"))))
         except yaml.YAMLError as error:
             raise UserError(f"{paths.shown(path)}: {error}") from None
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])
             raise UserError(f"{paths.shown(path)}, {place}: {first['msg']}") from None
-    ids = [claim.id for ledger in found for claim in ledger.claims]
+    ids = [claim.id for paper in found for claim in paper.claims]
     if twice := {i for i in ids if ids.count(i) > 1}:
-        raise UserError(f"{paths.shown(folder())}: {sorted(twice)[0]} stands there twice")
+        raise UserError(f"{paths.shown(folder())}: {sorted(twice)[0]} is there twice")
     return sorted(found, key=lambda of: paths.paper_rank(of.paper))
 
 
-def of_notebook(notebook: str) -> list[Ledger]:
-    """The ledgers decided by a notebook's runs."""
-    return [ledger for ledger in load() if ledger.notebook == notebook]
+def of_notebook(notebook: str) -> list[PaperClaims]:
+    """The claims decided by a notebook's runs, by paper."""
+    return [paper for paper in load() if paper.notebook == notebook]
 
 
 def printed(notebook: str) -> list[Row]:
@@ -190,13 +178,17 @@ def _number(text: str) -> float | str:
         return text
 
 
-def decide(ledger: Ledger, rows: Iterable[Row], *, exact: bool = False) -> list[Decided]:
-    """Every claim of a ledger, decided on the rows of one run, or of the paper (exact)."""
+def decide(paper: PaperClaims, rows: Iterable[Row], *, exact: bool = False) -> dict[str, dict[str, Verdict]]:
+    """Every claim of a paper, by id, decided on the rows of one run, or of the paper (exact).
+
+    A claim has a verdict by the name of each restriction; one only where no row it rests on is restricted,
+    none where the rows have nothing to say about it.
+    """
     rows = list(rows)
-    return [Decided(claim, ledger, _verdicts(claim, ledger, rows, exact)) for claim in ledger.claims]
+    return {claim.id: _verdicts(claim, paper, rows, exact) for claim in paper.claims}
 
 
-def _verdicts(claim: Claim, ledger: Ledger, rows: list[Row], exact: bool) -> dict[str, Verdict]:
+def _verdicts(claim: Claim, paper: PaperClaims, rows: list[Row], exact: bool) -> dict[str, Verdict]:
     if claim.of_print and not exact:
         return {}
     if claim.rule is None:
@@ -204,13 +196,13 @@ def _verdicts(claim: Claim, ledger: Ledger, rows: list[Row], exact: bool) -> dic
     places = {id(row): place for place, row in enumerate(rows)}
     named = {label for where in claim.rule.conditions() for label in where}
     found = {}
-    for name, restriction in ledger.under.items():
+    for name, restriction in paper.under.items():
         binding = {k: v for k, v in restriction.items() if k not in named}
         left = [row for row in rows if all(row.get(k, v) == v for k, v in binding.items())]
         rests_on = {places[id(row)] for where in claim.rule.conditions() for row in select(left, where)}
         found[name] = replace(verdict(claim.rule, left, exact=exact), rows=tuple(sorted(rests_on)))
     used = [row for where in claim.rule.conditions() for row in select(rows, where)]
-    labels = {label for restriction in ledger.under.values() for label in restriction} - named
+    labels = {label for restriction in paper.under.values() for label in restriction} - named
     if not any(label in row for row in used for label in labels):
         return {"": next(iter(found.values()))}  # nothing it rests on knows the restriction
     return found

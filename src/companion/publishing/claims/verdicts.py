@@ -11,7 +11,7 @@ from companion.publishing import paths
 from companion.publishing.claims import judging, rules
 from companion.publishing.claims.judging import Verdict
 from companion.publishing.claims.rows import Row
-from companion.publishing.claims.rules import Claim, Ledger
+from companion.publishing.claims.rules import Claim, PaperClaims
 from companion.publishing.pages import tables
 from companion.publishing.running import runner
 
@@ -20,7 +20,7 @@ PRINT, RECORDED = "the paper's print", "recorded run"
 
 @dataclass(frozen=True)
 class Source:
-    """Rows, the file they stand in, and what is known of the run that wrote it."""
+    """Rows, the file they are in, and what is known of the run that wrote it."""
 
     rows: Sequence[Row]
     file: str = ""
@@ -28,34 +28,34 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Standing:
+class ClaimVerdicts:
     """One claim and its verdicts by source (print, run, recorded run) and restriction (protocol)."""
 
     claim: Claim
-    ledger: Ledger
+    paper: PaperClaims
     verdicts: Mapping[str, Mapping[str, Verdict]]
     sources: Mapping[str, Source]
 
 
-def standing(chosen: Ledger, sources: Mapping[str, Source]) -> list[Standing]:
-    """Every claim of a ledger decided on the rows of several sources."""
-    decided = {name: rules.decide(chosen, of.rows, exact=name == PRINT) for name, of in sources.items()}
+def by_source(paper: PaperClaims, sources: Mapping[str, Source]) -> list[ClaimVerdicts]:
+    """Every claim of a paper decided on the rows of several sources."""
+    decided = {name: rules.decide(paper, of.rows, exact=name == PRINT) for name, of in sources.items()}
     return [
-        Standing(claim, chosen, {name: by[i].verdicts for name, by in decided.items()}, sources)
-        for i, claim in enumerate(chosen.claims)
+        ClaimVerdicts(claim, paper, {name: by[claim.id] for name, by in decided.items()}, sources)
+        for claim in paper.claims
     ]
 
 
-def of_profile(profile: str) -> list[Standing]:
+def of_profile(profile: str) -> list[ClaimVerdicts]:
     """All claims of all papers, on the paper's print, a profile's complete runs and the recorded runs."""
     found = []
-    for chosen in rules.load():
+    for paper in rules.load():
         sources = {
-            PRINT: _print(chosen.notebook),
-            profile: _run(profile, chosen.notebook),
-            RECORDED: _read(paths.root() / "results" / f"{chosen.notebook}.json"),
+            PRINT: _print(paper.notebook),
+            profile: _run(profile, paper.notebook),
+            RECORDED: _read(paths.root() / "results" / f"{paper.notebook}.json"),
         }
-        found += standing(chosen, sources)
+        found += by_source(paper, sources)
     return found
 
 
@@ -82,18 +82,18 @@ def _read(path: Path) -> Source:
         return Source([])
 
 
-def as_json(found: Sequence[Standing]) -> str:
-    """The standings as JSON, a line for each claim: every verdict's word, detail, and what it rests on.
+def as_json(found: Sequence[ClaimVerdicts]) -> str:
+    """The claims as JSON, a line for each claim: every verdict's word, detail, and what it rests on.
 
     `rows` are places in the file's list of rows (for a csv: in its lines after the first), counted from 0.
     """
     plain = [
         {
             "id": s.claim.id,
-            "paper": s.rules.paper,
+            "paper": s.paper.paper,
             "statement": s.claim.statement,
             "where": s.claim.where,
-            "cell": f"notebooks/{s.rules.notebook}#{s.claim.anchor}",
+            "cell": f"notebooks/{s.paper.notebook}#{s.claim.anchor}",
             "verdicts": {source: _plain(of, s.sources[source]) for source, of in s.verdicts.items()},
         }
         for s in found
@@ -110,8 +110,8 @@ def _plain(of: Mapping[str, Verdict], source: Source) -> dict[str, Any]:
     }
 
 
-def as_text(found: Sequence[Standing]) -> list[str]:
-    """The standings as an aligned table, one line a claim and protocol, and a line that counts the words."""
+def as_text(found: Sequence[ClaimVerdicts]) -> list[str]:
+    """The claims as an aligned table, one line a claim and protocol, and a line that counts the words."""
     lines = [("claim", "under", *found[0].verdicts)] if found else []
     for s in found:
         names = dict.fromkeys(name for of in s.verdicts.values() for name in of)
@@ -135,23 +135,23 @@ def _under(verdicts: Mapping[str, Verdict], name: str) -> Verdict | None:
 def table(notebook: str, rows: Iterable[Row], caption: str = "") -> list[tables.Table]:
     """The claims that a notebook's rows decide, a table for each paper, as its chapter shows them.
 
-    Beside each verdict on `rows` stands whether the paper's printed numbers bear the claim out.
+    Beside each verdict on `rows`: whether the paper's printed numbers support the claim.
     """
     shown = []
     rows = list(rows)
-    for chosen in rules.of_notebook(notebook):
-        found = standing(chosen, {"run": Source(rows), PRINT: Source(rules.printed(notebook))})
-        names = list(chosen.under)
+    for paper in rules.of_notebook(notebook):
+        found = by_source(paper, {"run": Source(rows), PRINT: Source(rules.printed(notebook))})
+        names = list(paper.under)
         body = [[s.claim.id, _statement(s), *_cells(s.verdicts["run"], names)] for s in found]
         words = [v for s in found for v in s.verdicts["run"].values()]
         head = [f"this run, {name}" if name else "this run" for name in names]
-        counted = f"<b>{chosen.paper}: {judging.summary(words)}.</b> {caption}"
+        counted = f"<b>{paper.paper}: {judging.summary(words)}.</b> {caption}"
         shown.append(tables.cards(["claim", "statement", *head], body, caption=counted))
     return shown
 
 
-def _statement(s: Standing) -> str:
-    """Statement, where it stands, what the paper's own numbers say of it, and what is to be known."""
+def _statement(s: ClaimVerdicts) -> str:
+    """Statement, where it is, what the paper's own numbers say of it, and what is to be known."""
     facts = [s.claim.where, f"the paper: {s.claim.paper}" if s.claim.paper else ""]
     facts += [
         f"in print it {v.word}" if v.word == "holds" else f"in print it is {v.word} ({v.detail})"
@@ -164,7 +164,7 @@ def _statement(s: Standing) -> str:
 
 
 def _cells(verdicts: Mapping[str, Verdict], names: Sequence[str]) -> list[str]:
-    """A cell for each restriction; where the verdict rests on nothing restricted, it stands once."""
+    """A cell for each restriction; where the verdict rests on nothing restricted, it is shown once."""
     if not verdicts:
         return ["<small>the print alone decides it</small>"] * len(names)
     if "" in verdicts and names != [""]:

@@ -5,11 +5,12 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import product
-from typing import Any
+
+from companion.shown import Shown
 
 #: PNG bytes, one dot for one pixel of an image, drawn enlarged; or HTML such as an inline SVG, as text or as
 #: an object a notebook would show (what `plots.show` returns).
-Picture = bytes | str | Any
+Picture = bytes | str | Shown
 #: Pictures by label, and numbers, already written, by label.
 Frame = tuple[Mapping[str, Picture], Mapping[str, str]]
 
@@ -44,23 +45,13 @@ document.querySelectorAll('.cmp-explorer:not([data-live])').forEach(root => {
 """
 
 
-class Explorer:
-    """An explorer for a notebook's output, styled by the book's style sheet, readable without it."""
-
-    def __init__(self, html: str):
-        self.html = html
-
-    def _repr_html_(self) -> str:
-        return self.html
-
-
 def frames(
     controls: Mapping[str, Sequence[float] | Sequence[str]],
     frames: Mapping[tuple, Frame],
     *,
     caption: str,
     start: tuple = (),
-) -> Explorer:
+) -> Shown:
     """Controls over frames: for every combination of their values, some pictures and numbers.
 
     controls: the values of each control by its label; numbers get a slider, texts a row of choices.
@@ -106,7 +97,7 @@ def frames(
     still = (
         f"Shown: {where}. The controls for the other {len(places) - 1} positions need JavaScript, no network."
     )
-    return Explorer(
+    return Shown(
         f'<figure class="cmp-explorer" role="group"><figcaption>{caption}</figcaption>'
         f'<form autocomplete="off" hidden>{"".join(inputs)}</form>'
         f'<p class="still">{escape(still)}</p>'
@@ -143,7 +134,7 @@ def _figure(labelled: tuple[str, Picture]) -> str:
 def _stored(picture: Picture) -> str:
     if isinstance(picture, bytes):
         return b64encode(picture).decode()
-    return picture if isinstance(picture, str) else picture._repr_html_()
+    return picture if isinstance(picture, str) else picture.html
 
 
 def _text(value: float | str) -> str:

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
 
+from companion.shown import Shown
+
 _SCRIPT = Path(__file__).with_name("planar.js")
 
 #: What is shown, in the order planar.js fills it in, and the class of its line in the picture.
@@ -65,16 +67,6 @@ _STYLE = """
 """
 
 
-class Explorer:
-    """An explorer for a notebook's output, styled by the book's style sheet, readable without it."""
-
-    def __init__(self, html: str):
-        self.html = html
-
-    def _repr_html_(self) -> str:
-        return self.html
-
-
 @dataclass(frozen=True)
 class Net:
     """z(p) = V relu(W p + b) + c for p in the plane, and where its picture starts.
@@ -104,7 +96,7 @@ class Net:
             raise ValueError(f"{self.name}: start={self.start}; expected a point of the unit square")
 
 
-def explorer(nets: Sequence[Net], *, caption: str) -> Explorer:
+def explorer(nets: Sequence[Net], *, caption: str) -> Shown:
     """The plane of a net with x in it, to drag or to slide: decision boundary, distances, alignments, bounds.
 
     nets: shown one at a time, the first one first. caption: HTML, what is seen here.
@@ -129,7 +121,7 @@ def explorer(nets: Sequence[Net], *, caption: str) -> Explorer:
         for name, colour in (("", "#d55e00"), ("-xi", "#009e73"))
     )
     data = json.dumps([asdict(net) for net in nets]).replace("</", r"<\/")
-    return Explorer(
+    return Shown(
         f'<figure class="cmp-explorer cmp-planar" role="group" data-live=""><style>{_STYLE}</style>'
         f"<figcaption>{caption}</figcaption>"
         '<p class="still">The explorer needs JavaScript, and no network.</p>'

@@ -1,1 +1,1 @@
-"""What stands on pages: tables, badges, errata, scorecard, links; and the check of a built site."""
+"""What is on pages: tables, badges, errata, scorecard, links; and the check of a built site."""

@@ -1,6 +1,6 @@
 """Evaluation checks on a page: a line that says how many a net passed, and behind it what each of them says.
 
-Rows are plain data, as results.json keeps them: mappings with `id`, `name`, `status`, `figure`, `sentence`.
+Rows are plain data, as results.json keeps them: mappings with `id`, `name`, `status`, `value`, `sentence`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +18,7 @@ Row = Mapping[str, Any]
 
 
 class CheckFailed(UserError):
-    """A check without which a number cannot be believed."""
+    """A check without which a number is not credible."""
 
     def _render_traceback_(self) -> list[str]:
         """Show the message alone in IPython: the stack says nothing about the net."""

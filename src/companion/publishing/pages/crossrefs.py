@@ -42,7 +42,7 @@ def of_claims() -> dict[str, Place]:
     found: dict[str, Place] = {}
     for of in rules.load():
         for claim in of.claims:
-            name = claim.id.split(",")[0]  # "BR-C3, normal" stands below BR-C3
+            name = claim.id.split(",")[0]  # "BR-C3, normal" is listed below BR-C3
             found.setdefault(name, Place("book/scorecard", scorecard.anchor(claim.id), claim.statement))
     return found
 

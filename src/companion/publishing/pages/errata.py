@@ -86,5 +86,5 @@ def _row(item: Erratum, notebook: str) -> list[str]:
 
 
 def _html(text: str) -> str:
-    """Escaped; what stands between backticks is code."""
+    """Escaped; what is between backticks is code."""
     return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text, quote=False))

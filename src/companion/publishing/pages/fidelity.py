@@ -50,7 +50,7 @@ def load() -> list[Register]:
     found = [_read(path.stem) for path in sorted((rules.folder() / "deviations").glob("*.yaml"))]
     ids = [item.id for register in found for item in register.settings]
     if twice := {i for i in ids if ids.count(i) > 1}:
-        raise UserError(f"the registers of deviations: {sorted(twice)[0]} stands there twice")
+        raise UserError(f"the registers of deviations: {sorted(twice)[0]} is there twice")
     return sorted(found, key=lambda register: paths.paper_rank(register.paper))
 
 

@@ -6,7 +6,7 @@ from html import escape
 
 from companion.publishing.claims import judging, verdicts
 from companion.publishing.claims.judging import Verdict
-from companion.publishing.claims.verdicts import Source, Standing
+from companion.publishing.claims.verdicts import ClaimVerdicts, Source
 from companion.publishing.pages import tables
 
 #: Filters the table below it. Without JavaScript the form stays hidden and the table is whole.
@@ -14,7 +14,7 @@ _SCRIPT = """
 (() => {
   const form = document.currentScript.parentElement.querySelector("form");
   const rows = [...form.parentElement.querySelectorAll("tr[data-paper]")];
-  const told = form.querySelector("output");
+  const output = form.querySelector("output");
   const filter = () => {
     const paper = form.elements.paper.value, word = form.elements.word.value;
     let shown = 0;
@@ -23,7 +23,7 @@ _SCRIPT = """
       row.hidden = (paper && row.dataset.paper !== paper) || (word && !words.includes(word));
       shown += !row.hidden;
     }
-    told.value = shown + " of " + rows.length + " claims";
+    output.value = shown + " of " + rows.length + " claims";
   };
   form.addEventListener("input", filter);
   form.addEventListener("submit", event => event.preventDefault());
@@ -42,7 +42,7 @@ def page(profile: str, link: str = "../{notebook}.html#{anchor}") -> str:
     if not found:
         return "<p>No claims are written down in <code>book/claims</code> yet.</p>"
     sources = list(found[0].verdicts)
-    papers = list(dict.fromkeys(s.ledger.paper for s in found))
+    papers = list(dict.fromkeys(s.paper.paper for s in found))
     head = "".join(f'<th scope="col">{escape(_source(name, profile))}</th>' for name in ("claim", *sources))
     body = "".join(_row(s, link, profile) for s in found)
     return (
@@ -63,11 +63,13 @@ def _source(name: str, profile: str) -> str:
     return f"this book's run ({profile})" if name == profile else name
 
 
-def _summary(found: Sequence[Standing], papers: Sequence[str], sources: Sequence[str], profile: str) -> str:
+def _summary(
+    found: Sequence[ClaimVerdicts], papers: Sequence[str], sources: Sequence[str], profile: str
+) -> str:
     """A row for each paper: what its claims came to, by source."""
     rows = []
     for paper in papers:
-        of_paper = [s for s in found if s.ledger.paper == paper]
+        of_paper = [s for s in found if s.paper.paper == paper]
         counts = [[_overall(s.verdicts[source]) for s in of_paper] for source in sources]
         rows.append([f"{escape(paper)}<br><small>{len(of_paper)} claims</small>", *map(_counted, counts)])
     caption = (
@@ -87,9 +89,9 @@ def _counted(words: Sequence[str]) -> str:
     )
 
 
-def _origins(found: Sequence[Standing], sources: Sequence[str], profile: str) -> str:
+def _origins(found: Sequence[ClaimVerdicts], sources: Sequence[str], profile: str) -> str:
     """A row for each chapter: the files that its verdicts rest on, and the runs that wrote them."""
-    by_chapter = {s.ledger.notebook: s.sources for s in found}
+    by_chapter = {s.paper.notebook: s.sources for s in found}
     rows = [
         [notebook.replace("_", " "), *(_origin(of[name]) for name in sources)]
         for notebook, of in by_chapter.items()
@@ -137,9 +139,9 @@ def _form(papers: Sequence[str]) -> str:
     )
 
 
-def _row(s: Standing, link: str, profile: str) -> str:
+def _row(s: ClaimVerdicts, link: str, profile: str) -> str:
     words = "|".join(dict.fromkeys(v.word for of in s.verdicts.values() for v in of.values()))
-    place = escape(link.format(notebook=f"notebooks/{s.ledger.notebook}", anchor=s.claim.anchor or ""))
+    place = escape(link.format(notebook=f"notebooks/{s.paper.notebook}", anchor=s.claim.anchor or ""))
     about = "; ".join(t for t in (s.claim.where, f"the paper: {s.claim.paper}" if s.claim.paper else "") if t)
     small = f"<br><small>{escape(about, quote=False)}</small>" if about else ""
     note = f"<br><small>{escape(s.claim.note, quote=False)}</small>" if s.claim.note else ""
@@ -152,7 +154,7 @@ def _row(s: Standing, link: str, profile: str) -> str:
         f"{_cell(of, s.sources[name].file, place.removesuffix('#'))}</td>"
         for name, of in s.verdicts.items()
     )
-    row = f'<tr id="{anchor(s.claim.id)}" data-paper="{escape(s.ledger.paper)}" data-words="{words}">'
+    row = f'<tr id="{anchor(s.claim.id)}" data-paper="{escape(s.paper.paper)}" data-words="{words}">'
     return f"{row}{first}{cells}</tr>"
 
 

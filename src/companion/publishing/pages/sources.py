@@ -8,20 +8,12 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
-
-class Source:
-    """A folded listing for a notebook's output, in the page's own colours."""
-
-    def __init__(self, html: str):
-        self.html = html
-
-    def _repr_html_(self) -> str:
-        return self.html
+from companion.shown import Shown
 
 
-def of(*functions: Callable) -> Source:
+def of(*functions: Callable) -> Shown:
     """The source of these functions, folded, each under its full name."""
-    return Source("".join(_listing(function) for function in functions))
+    return Shown("".join(_listing(function) for function in functions))
 
 
 def _listing(function: Callable) -> str:

@@ -4,15 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from types import MappingProxyType
 
-
-class Table:
-    """A table for a notebook's output, styled by the book's style sheet, readable without it."""
-
-    def __init__(self, html: str):
-        self.html = html
-
-    def _repr_html_(self) -> str:
-        return self.html
+from companion.shown import Shown as Table
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, caption: str, kind: str = "") -> Table:
@@ -64,7 +56,7 @@ def number(
     best: bool = False,
     digits: int = 1,
 ) -> str:
-    """A numeric cell: value and spread; in small below it what it stands beside (None: left out)."""
+    """A numeric cell: value and spread; in small below it what it is compared with (None: left out)."""
     lines = "".join(
         f'<span class="paper">{escape(name)} {other:.{digits}f}</span>'
         for name, other in below.items()

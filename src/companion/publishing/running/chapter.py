@@ -24,6 +24,7 @@ from companion.publishing.pages import badges
 from companion.publishing.paths import UserError
 from companion.publishing.running import parameters, provenance
 from companion.publishing.running.parameters import Parameter, ParameterError
+from companion.shown import Shown
 
 _INJECTED = "# Parameters"
 
@@ -121,7 +122,7 @@ class Run:
         return (
             f"{self.notebook or 'this notebook'}: {second['experiment']}, {second['quantity']} ({labels}) is "
             f"recorded twice in one run of a cell, as {first['value']} and as {second['value']}; "
-            "add a label that tells the two apart"
+            "add a label in which the two differ"
         )
 
     def check(self, name: str, report: Any, *, expected: Iterable[str] = ()) -> badges.Checked:
@@ -180,10 +181,10 @@ class Run:
 
     def later(self, name: str) -> None:
         """Hold a place in the notebook for what is computed further down: see `fill`."""
-        from IPython.display import HTML, display
+        from IPython.display import display
 
         waiting = "<p><em>This appears when the cells below have run.</em></p>"
-        display(HTML(waiting), display_id=f"{self.notebook}-{name}")
+        display(Shown(waiting), display_id=f"{self.notebook}-{name}")
 
     def fill(self, name: str, shown: Any) -> None:
         """Put a figure, a table or HTML where `later` held a place."""
@@ -197,25 +198,23 @@ class Run:
         self._write()
 
     def status(self, text: str) -> None:
-        """Tell the runner's progress bar, in one line, what is being done now."""
+        """Show in the runner's progress bar, in one line, what is being done now."""
         write_atomic(self.folder / "status", " ".join(str(text).split()))
 
     def announce(self, text: str) -> None:
-        """Tell the reader something that stays: in the notebook, and above the runner's progress bar."""
+        """Show the reader a lasting line: in the notebook, and above the runner's progress bar."""
         print(text)
         with (self.folder / "announcements").open("a", encoding="utf-8") as file:
             file.write(" ".join(str(text).split()) + "\n")
 
-    def provenance_strip(self) -> Any:
+    def provenance_strip(self) -> Shown:
         """Return a strip for the end of the page: what ran, how, on what, and the command that repeats it."""
-        from IPython.display import HTML
-
         items = "".join(
             f'<span class="cmp-strip-item"><b>{html.escape(name)}</b> {html.escape(text)}</span> '
             for name, text in self._facts()
         )
         command = f"<code>{html.escape(self._command())}</code>"
-        return HTML(
+        return Shown(
             f'<div class="cmp-strip">{items}<div class="cmp-strip-repeat"><b>repeat</b> {command}</div></div>'
         )
 

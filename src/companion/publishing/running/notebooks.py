@@ -81,10 +81,10 @@ def recorded(name: str) -> str:
     Recorded run, claims, printed numbers; deviations, with the values its parameters have in the profiles.
     """
     claims = paths.root() / "book" / "claims"
-    ledgers = [
+    decided = [
         path for path in sorted(claims.glob("*.yaml")) if f"notebook: {name}\n" in path.read_text("utf-8")
     ]
-    beside = [paths.root() / "results" / f"{name}.json", claims / "printed" / f"{name}.csv", *ledgers]
+    beside = [paths.root() / "results" / f"{name}.json", claims / "printed" / f"{name}.csv", *decided]
     if (register := claims / "deviations" / f"{name}.yaml").is_file():
         profiles = paths.notebooks_dir() / "profiles"
         beside += [register, *(profiles / profile / f"{name}.yaml" for profile in SHOWN_PROFILES)]
@@ -138,11 +138,11 @@ def with_outputs(source: nbformat.NotebookNode, executed: nbformat.NotebookNode)
         cells.append(cell)
         if cell.cell_type != "code" or not cell.source.strip():
             continue
-        twin = next(rest)
-        cell.outputs, cell.execution_count = twin.outputs, twin.execution_count
+        executed_cell = next(rest)
+        cell.outputs, cell.execution_count = executed_cell.outputs, executed_cell.execution_count
         for key in ("papermill", "execution"):
-            if key in twin.metadata:
-                cell.metadata[key] = twin.metadata[key]
+            if key in executed_cell.metadata:
+                cell.metadata[key] = executed_cell.metadata[key]
         if is_tagged(cell, "parameters"):
             cells += injected
     result.cells = cells

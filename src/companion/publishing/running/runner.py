@@ -99,7 +99,7 @@ def plan(
     """Settle every parameter of the chosen notebooks (all, if none is chosen) before anything starts.
 
     Precedence: the notebook's defaults, the profile, `files` in turn, `assignments` (`NAME=VALUE`) in turn.
-    Raises UserError for whatever the user must mend: names, values, missing data.
+    Raises UserError for whatever the user must fix: names, values, missing data.
     """
     names = list(dict.fromkeys(notebooks.named(text) for text in chosen)) or notebooks.names()
     if not names:

@@ -327,8 +327,10 @@ def test_the_mask_of_a_linear_net_s_logit_gradient_is_its_decision(monkeypatch):
     torch.testing.assert_close(leak.accuracy, torch.full((2, 1), accuracy).double(), atol=0.02, rtol=0)
     read = dataclasses.replace(mask, shows="mask")
     assert store.present(dataclasses.replace(reader, mask=read))
-    told = dataclasses.replace(mask, map=part("loss_gradient", of="logit", label="true"))
-    leak = experiment.mask_leak(reader, told, fractions=(0.9,), seeds=(0,))  # such a mask is the label itself
+    of_label = dataclasses.replace(mask, map=part("loss_gradient", of="logit", label="true"))
+    leak = experiment.mask_leak(
+        reader, of_label, fractions=(0.9,), seeds=(0,)
+    )  # such a mask is the label itself
     assert leak.accuracy > 0.99 and leak.decision_on_errors < 0.05
     assert leak.decision.item() == pytest.approx(accuracy, abs=0.02)
     # so a map that names the decision's own pixels scores worse than chance: nothing it removes is missed

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from companion.publishing.claims import rules, verdicts
+from companion.publishing.claims import judging, rules, verdicts
 from companion.publishing.pages import errata, fidelity
 from companion.publishing.running import notebooks
 
@@ -25,7 +25,7 @@ def labels(notebook: str) -> set[str]:
     return {label for cell in cells for label in re.findall(r"^\(([\w-]+)\)=$", cell.source, re.MULTILINE)}
 
 
-def test_every_claim_of_the_spec_is_in_the_ledger():
+def test_every_claim_of_the_spec_is_in_book_claims():
     found = [claim.id.split(",")[0] for of in rules.load() for claim in of.claims]
     assert not ids("claims") - set(found)
 
@@ -43,10 +43,10 @@ def test_every_claim_is_decided_or_marked_for_every_source(tmp_path, monkeypatch
     fresh = verdicts.of_profile("quick")
     for found in (fresh, here):
         assert ids("claims") <= {s.claim.id.split(",")[0] for s in found}
-        for standing in found:
-            for source, of in standing.verdicts.items():
-                assert of or (standing.claim.of_print and source != verdicts.PRINT)
-                assert all(v.word in verdicts.claims.BADGES and v.detail for v in of.values())
+        for decided in found:
+            for source, of in decided.verdicts.items():
+                assert of or (decided.claim.of_print and source != verdicts.PRINT)
+                assert all(v.word in judging.BADGES and v.detail for v in of.values())
     assert {v.word for s in fresh for v in s.verdicts["quick"].values()} == {"not run"}
 
 

@@ -1,4 +1,4 @@
-"""The ledger: rules as data, decided on rows; a hand-made case for each kind of rule and each verdict."""
+"""Claims: rules as data, decided on rows; a hand-made case for each kind of rule and each verdict."""
 
 import json
 import shutil
@@ -7,7 +7,7 @@ import pytest
 
 from companion.publishing.claims import rules, verdicts
 from companion.publishing.claims.rows import select
-from companion.publishing.claims.rules import Claim, Ledger, Rule
+from companion.publishing.claims.rules import Claim, PaperClaims, Rule
 from companion.publishing.paths import UserError
 
 
@@ -194,8 +194,8 @@ def test_a_trend_is_over_all_rows_that_its_condition_names():
     assert word(rows, trend=part | {"of": {"quantity": "acc", "carrier": "*"}}) == "reproduced"
 
 
-def small_ledger(rule=None, under=None) -> Ledger:
-    return Ledger(
+def of_paper(rule=None, under=None) -> PaperClaims:
+    return PaperClaims(
         paper="P",
         notebook="n",
         claims=[Claim(id="P-C1", statement="A beats B", rule=rule)],
@@ -213,26 +213,26 @@ class TestUnder:
             for p, (a, b) in {"weak": (HIGH, LOW), "strong": (LOW, HIGH)}.items()
             for n, v in (("A", a), ("B", b))
         ]
-        (decided,) = rules.decide(small_ledger({"greater": A_OVER_B}, PROTOCOLS), rows)
-        assert {k: v.word for k, v in decided.verdicts.items()} == {
+        (decided,) = rules.decide(of_paper({"greater": A_OVER_B}, PROTOCOLS), rows).values()
+        assert {k: v.word for k, v in decided.items()} == {
             "weak": "reproduced",
             "strong": "not reproduced",
         }
 
     def test_rows_without_the_label_give_one_verdict(self):
         rows = [row(values=HIGH, net="A"), row(values=LOW, net="B"), row("other", protocol="weak")]
-        (decided,) = rules.decide(small_ledger({"greater": A_OVER_B}, PROTOCOLS), rows)
-        assert {k: v.word for k, v in decided.verdicts.items()} == {"": "reproduced"}
+        (decided,) = rules.decide(of_paper({"greater": A_OVER_B}, PROTOCOLS), rows).values()
+        assert {k: v.word for k, v in decided.items()} == {"": "reproduced"}
 
     def test_a_rule_that_names_the_label_is_not_restricted(self):
         rows = [row(values=HIGH, net="A", protocol="own"), row(values=LOW, net="B", protocol="own")]
         rule = {"greater": A_OVER_B | {"where": {"quantity": "acc", "protocol": "own"}}}
-        (decided,) = rules.decide(small_ledger(rule, PROTOCOLS), rows)
-        assert {k: v.word for k, v in decided.verdicts.items()} == {"": "reproduced"}
+        (decided,) = rules.decide(of_paper(rule, PROTOCOLS), rows).values()
+        assert {k: v.word for k, v in decided.items()} == {"": "reproduced"}
 
     def test_a_claim_without_rule_is_not_run(self):
-        (decided,) = rules.decide(small_ledger(), [])
-        assert decided.verdicts[""].word == "not run"
+        (decided,) = rules.decide(of_paper(), []).values()
+        assert decided[""].word == "not run"
 
 
 TEXT = """\
@@ -247,7 +247,7 @@ claims:
 
 @pytest.fixture
 def book(checkout):
-    """A checkout with one ledger and a complete run that bears its claim out."""
+    """A checkout with the claims of one paper and a complete run that supports them."""
     (checkout.root / "book" / "claims" / "printed").mkdir(parents=True)
     (checkout.root / "book" / "claims" / "p.yaml").write_text(TEXT, "utf-8")
     printed = "experiment,quantity,value,net,attack\nT,acc,5,B,\nT,acc,4,A,\n"
@@ -322,11 +322,11 @@ class TestStanding:
         (("rule: {greater", "rule: {grater"), "grater"),
         (("statement: A beats B.", "states: A"), "claims.0.statement"),
         (("{greater: {more: {net: A}, less: {net: B}}}", "{}"), "needs greater, trend or close"),
-        (("- id: P-C1", "- id: P-C1\n  statement: x\n- id: P-C1"), "P-C1 stands there twice"),
+        (("- id: P-C1", "- id: P-C1\n  statement: x\n- id: P-C1"), "P-C1 is there twice"),
         (("paper: P", "paper: [P"), "p.yaml"),
     ],
 )
-def test_a_ledger_that_cannot_be_read_is_one_clear_line(book, change, said):
+def test_claims_that_cannot_be_read_is_one_clear_line(book, change, said):
     (book.root / "book" / "claims" / "p.yaml").write_text(TEXT.replace(*change), "utf-8")
     with pytest.raises(UserError, match=said):
         rules.load()
@@ -335,7 +335,7 @@ def test_a_ledger_that_cannot_be_read_is_one_clear_line(book, change, said):
 def test_the_papers_tables_decide_what_the_spec_says_of_them():
     """Facts 1.2 and 1.4: C8 and the text's E7, E8 and E9 are contradicted by the paper's own tables."""
     (ir,) = rules.of_notebook("interpretation_regularization")
-    decided = {d.claim.id: d.verdicts for d in rules.decide(ir, rules.printed(ir.notebook), exact=True)}
+    decided = rules.decide(ir, rules.printed(ir.notebook), exact=True)
     words = {i: next(iter(v.values())).word for i, v in decided.items()}
     assert words == {
         **{f"IR-C{i}": "holds" for i in (1, 2, 3, 4, 5, 6, 7, 9, 14)},
@@ -350,15 +350,15 @@ def test_the_papers_tables_decide_what_the_spec_says_of_them():
 
 
 def test_a_text_on_its_own_tables_is_decided_by_them_alone():
-    told = small_ledger({"greater": A_OVER_B})
-    told = told.model_copy(update={"claims": [told.claims[0].model_copy(update={"of_print": True})]})
+    paper = of_paper({"greater": A_OVER_B})
+    paper = paper.model_copy(update={"claims": [paper.claims[0].model_copy(update={"of_print": True})]})
     rows = [row(values=[2.0], net="A"), row(values=[1.0], net="B")]
-    (printed,) = rules.decide(told, rows, exact=True)
-    (run,) = rules.decide(told, rows)
-    assert printed.verdicts[""].word == "holds" and run.verdicts == {}
+    (printed,) = rules.decide(paper, rows, exact=True).values()
+    (run,) = rules.decide(paper, rows).values()
+    assert printed[""].word == "holds" and run == {}
 
 
 def test_a_verdict_names_the_rows_it_rests_on():
     rows = [row("other"), row(values=LOW, net="B"), row(values=HIGH, net="C"), row(values=HIGH, net="A")]
-    (decided,) = rules.decide(small_ledger({"greater": A_OVER_B}), rows)
-    assert decided.verdicts[""].rows == (1, 3)
+    (decided,) = rules.decide(of_paper({"greater": A_OVER_B}), rows).values()
+    assert decided[""].rows == (1, 3)

@@ -64,7 +64,7 @@ def curve(name, *, kept=(0.25,), seeds=(0, 1), **settings):
 
 @pytest.mark.slow
 def test_a_map_on_the_label_scores_one_minus_chance_and_one_off_it_the_negative():
-    chance = 1 / CLASSES  # what the bottom can tell, and the top tells all: 1 - 1/5
+    chance = 1 / CLASSES  # what the bottom reveals, and the top reveals all: 1 - 1/5
     assert curve("on_the_label", kept=(0.1, 0.5)).mean(1).tolist() == pytest.approx(
         [1 - chance] * 2, abs=0.08
     )
@@ -79,7 +79,7 @@ def test_a_random_map_and_a_random_order_are_zero_within_their_interval():
         experiment.diff_roar(*experiment.pred_power(RECIPE, Mask(0.5), kept=(0.25,), seeds=(0, 1, 2))),
     ):
         mean, half = plots.interval(found[0].tolist())
-        assert abs(mean) < half + 2 * (0.5 / 300) ** 0.5  # seeds share the test images' own error
+        assert abs(mean) < half + 2 * (0.5 / 300) ** 0.5  # seeds have in common the test images' own error
 
 
 def test_pixels_take_their_channels_along_and_entries_do_not():

@@ -93,7 +93,7 @@ class TestAlignmentPenalty:
             torch.testing.assert_close(value, losses.cross_entropy(net, x, y), atol=1e-9, rtol=0)
 
     def test_the_angle_does_not_fall_when_the_gradient_shrinks(self, linear):
-        """What tells alignment from a Lipschitz penalty: scaling the net changes the first two terms."""
+        """What separates alignment from a Lipschitz penalty: scaling the net changes the first two terms."""
         net, x, y, weight = linear
 
         def value(term):

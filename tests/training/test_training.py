@@ -445,7 +445,7 @@ class TestStore:
 KILLED = """
 import sys
 from companion import store, training
-from tests.science.test_training import LONG
+from tests.training.test_training import LONG
 training.train.__kwdefaults__["checkpoint_every"] = 0.0
 store.get(LONG, report=lambda text: print(text, flush=True))
 """

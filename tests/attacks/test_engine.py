@@ -25,7 +25,7 @@ def net():
 
 @pytest.fixture
 def batch(net):
-    """Forty images with the net's own predictions as labels; some fall and some withstand."""
+    """Forty images with the net's own predictions as labels; not all are robust, and not none."""
     x = torch.rand(40, 1, 8, 8, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         return x, net(x).argmax(1)
@@ -52,14 +52,14 @@ def test_trace_of_a_sample_ends_with_the_iterate_it_falls_at(net, batch):
     trace = []
     adversarial = attacks.pgd(net, x, y, **SETTINGS, loss="margin", stop_early=True, trace=trace)
     trace = torch.stack(trace)
-    fell = ~attacks.correct(net, adversarial, y)
-    assert fell.any() and not fell.all()
+    misled = ~attacks.correct(net, adversarial, y)
+    assert misled.any() and not misled.all()
     for i in range(40):
         seen = trace[:, i][~trace[:, i].isnan()]
         assert trace[len(seen) :, i].isnan().all()
         assert (seen[:-1] < 0).all()
         assert not (len(seen) < len(trace)) or seen[-1] > 0
-    assert not trace[:, ~fell].isnan().any()
+    assert not trace[:, ~misled].isnan().any()
 
 
 BF16 = torch.bfloat16
@@ -114,7 +114,7 @@ def test_full_precision_decides_who_leaves():
     assert attacks.flips(net, x, y).tolist() == [False, False, True, True]
     assert not attacks.flips(net, x, y, dtype=None).any()
     found = attacks.pgd(net, x, y, norm="linf", eps=0.4, steps=3, start="none", stop_early=True, dtype=BF16)
-    assert torch.equal((found != x).squeeze(1), truly)  # those that stood were moved, those that fell stayed
+    assert torch.equal((found != x).squeeze(1), truly)  # robust ones were moved, misclassified ones stayed
 
 
 def test_full_precision_is_asked_only_about_doubtful_samples(net, batch):
@@ -143,13 +143,13 @@ def test_a_curve_is_each_radius_on_what_the_smaller_ones_left(net, batch, norm):
     found = attacks.curve(net, x, y, eps=[large, 0.0, small], **settings, generator=generator())
     assert list(found) == [0.0, small, large]
     fixed = generator()
-    standing = None
+    robust = None
     for radius in (0.0, small, large):
-        alone = attacks.evaluate(net, x, y, eps=radius, robust=standing, **settings, generator=fixed)
-        standing = alone.robust.all(0)
+        alone = attacks.evaluate(net, x, y, eps=radius, robust=robust, **settings, generator=fixed)
+        robust = alone.robust.all(0)
         assert torch.equal(found[radius].robust, alone.robust)
-    shares = [verdicts.worst for verdicts in found.values()]
-    assert shares[0] == pytest.approx(39 / 40) and shares[0] > shares[1] > shares[2] > 0
+    fractions = [verdicts.worst for verdicts in found.values()]
+    assert fractions[0] == pytest.approx(39 / 40) and fractions[0] > fractions[1] > fractions[2] > 0
     first = attacks.curve(net, x, y, eps=[small], **settings, robust=torch.arange(40) < 20)
     assert not first[small].robust[:, 20:].any()
 
@@ -161,11 +161,13 @@ def generator():
 def test_smoothgrad_of_few_images_takes_many_copies_at_once(net):
     """Fifty copies of two images in three passes of at most 40; the noise is that of one copy at a time."""
     x, y = torch.rand(2, 1, 8, 8), torch.tensor([3, 5])
-    passes, told = [], []
+    passes, reported = [], []
     net.register_forward_pre_hook(lambda _, inputs: passes.append(len(inputs[0])))
     settings = {"samples": 50, "sigma": 0.1}
-    found = saliency.smoothgrad(net, x, y, **settings, chunk=40, generator=generator(), progress=told.append)
-    assert passes == [40, 40, 20] and told == [0.4, 0.8, 1.0]
+    found = saliency.smoothgrad(
+        net, x, y, **settings, chunk=40, generator=generator(), progress=reported.append
+    )
+    assert passes == [40, 40, 20] and reported == [0.4, 0.8, 1.0]
     passes.clear()
     alone = saliency.smoothgrad(net, x, y, **settings, chunk=1, generator=generator())
     assert passes == [1] * 100
@@ -272,7 +274,7 @@ def test_a_gradient_that_is_no_number_is_an_error_and_no_robustness(net, batch, 
         attack(NotANumber(net), x, y)
 
 
-def test_a_training_is_told_by_its_loss_that_gradients_are_no_numbers(net, batch):
+def test_a_training_learns_from_its_loss_that_gradients_are_no_numbers(net, batch):
     x, y = batch
     x_adv = transforms.adversarial(NotANumber(net), x, y, norm="linf", eps=0.1, steps=2)
     assert x_adv.shape == x.shape

@@ -308,7 +308,7 @@ def test_the_generator_decides_everything(name, norm):
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("name", ATTACKS)
 def test_no_sample_feels_its_batch(name, norm):
-    """One by one, in another order, or beside others that fall earlier: the same result, fallen or not."""
+    """One by one, in another order, or beside others misclassified earlier: the same result for each."""
     net, x = curved_net(), images(24, 1, 8, 8)
     y = predicted(net, x)
     y[0] = (y[0] + 1) % 10  # misclassified from the start
@@ -324,8 +324,8 @@ def test_no_sample_feels_its_batch(name, norm):
         return ATTACKS[name](net, x[part], y[part], norm=norm, eps=eps, **settings)
 
     whole, order = run(slice(None)), torch.randperm(24, generator=generator())
-    fallen = predicted(net, whole) != y
-    assert fallen.any() and not fallen.all()
+    misled = predicted(net, whole) != y
+    assert misled.any() and not misled.all()
     alone = torch.cat([run(slice(i, i + 1)) for i in range(0, 24, 3)])
     torch.testing.assert_close(alone, whole[::3], atol=1e-9, rtol=0)
     torch.testing.assert_close(run(order), whole[order], atol=1e-9, rtol=0)
@@ -333,7 +333,7 @@ def test_no_sample_feels_its_batch(name, norm):
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_fallen_samples_cost_no_more(norm):
-    """The active set: images that have fallen are not passed through the net again."""
+    """The active set: misclassified images are not passed through the net again."""
     net, x = curved_net(), images(60, 1, 8, 8)
     y, eps = predicted(net, x), {"linf": 0.02, "l2": 0.1}[norm]
     seen = []
@@ -341,10 +341,10 @@ def test_fallen_samples_cost_no_more(norm):
     start = x + eps * (images(60, 1, 8, 8, seed=3) - 0.5) / 4
     early = attacks.apgd(net, x, y, norm=norm, eps=eps, steps=20, stop_early=True, start=start)
     assert seen[0] == 60 and seen[-1] < 45 and sorted(seen, reverse=True) == seen
-    withstood = predicted(net, early) == y
-    assert withstood.any() and not withstood.all()
+    robust = predicted(net, early) == y
+    assert robust.any() and not robust.all()
     full = attacks.apgd(net, x, y, norm=norm, eps=eps, steps=20, start=start)
-    torch.testing.assert_close(early[withstood], full[withstood], atol=1e-9, rtol=0)
+    torch.testing.assert_close(early[robust], full[robust], atol=1e-9, rtol=0)
     seen.clear()
     attacks.square(net, x, y, norm=norm, eps=eps, queries=50, generator=generator())
     assert seen[0] == 60 and seen[-1] < 55 and sorted(seen, reverse=True) == seen and len(seen) == 50
@@ -425,7 +425,7 @@ def test_square_approaches_the_optimum_of_a_linear_net(norm):
     y = predicted(net, x)
     slope = (net[1].weight[1] - net[1].weight[0]).detach()
     best = eps * (slope.abs().sum() if norm == "linf" else slope.norm())
-    net[1].bias.data[0] += 10 * (1 - 2 * y[0].item())  # no sample falls, so that all queries are made
+    net[1].bias.data[0] += 10 * (1 - 2 * y[0].item())  # no attack succeeds, so that all queries are made
     y[:] = y[0]
     with torch.no_grad():
         before = attacks.margin(net(x), y)
@@ -461,7 +461,7 @@ class Around(nn.Module):
         return self.scale * self.net(self.before(x))
 
 
-def withstand(net, x, y, found):
+def still_robust(net, x, y, found):
     return attacks.correct(net, found, y).float().mean().item()
 
 
@@ -477,10 +477,10 @@ def test_scaled_logits_stop_cross_entropy_alone(norm):
     for settings in ({"loss": "dlr"}, {"loss": "margin"}, {"loss": "dlr", "target": (y + 1) % 10}):
         plain, scaled = (attacks.apgd(model, x, y, **settings, **ball) for model in (net, masked))
         assert torch.equal(plain, scaled)
-    assert withstand(net, x, y, attacks.pgd(net, x, y, **ball)) < 0.5
-    assert withstand(masked, x, y, attacks.pgd(masked, x, y, **ball)) > 0.8
-    assert withstand(masked, x, y, attacks.apgd(masked, x, y, **ball)) > 0.8
-    assert withstand(masked, x, y, attacks.apgd(masked, x, y, loss="dlr", **ball)) < 0.3
+    assert still_robust(net, x, y, attacks.pgd(net, x, y, **ball)) < 0.5
+    assert still_robust(masked, x, y, attacks.pgd(masked, x, y, **ball)) > 0.8
+    assert still_robust(masked, x, y, attacks.apgd(masked, x, y, **ball)) > 0.8
+    assert still_robust(masked, x, y, attacks.apgd(masked, x, y, loss="dlr", **ball)) < 0.3
     budget = {"steps": 20, "restarts": 1, "queries": 0}
     verdicts = attacks.evaluate(
         masked, x, y, norm=norm, eps=eps, protocol="reference", generator=generator(), **budget
@@ -504,7 +504,7 @@ def test_square_attacks_where_there_is_no_gradient(norm):
     for loss in ("cross_entropy", "dlr", "margin"):
         assert torch.equal(attacks.apgd(masked, x, y, loss=loss, start="none", steps=10, **ball), x)
     found = attacks.square(masked, x, y, queries=300, generator=generator(), **ball)
-    assert withstand(masked, x, y, found) < 0.3
+    assert still_robust(masked, x, y, found) < 0.3
     strong = attacks.evaluate(masked, x, y, generator=generator(), **ball)
     reference = attacks.evaluate(
         masked,
@@ -536,7 +536,7 @@ def test_a_black_box_without_a_graph():
     assert torch.equal(
         found, attacks.square(net, x, y, norm="linf", eps=0.05, queries=100, seeds=torch.arange(10))
     )
-    assert withstand(box, x, y, found) < 0.5
+    assert still_robust(box, x, y, found) < 0.5
     with pytest.raises(ValueError, match="no gradient in x; attacks.square needs none"):
         attacks.apgd(box, x, y, norm="linf", eps=0.05)
 
@@ -546,8 +546,8 @@ def test_a_black_box_without_a_graph():
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_verdicts_on_ten_linear_classes_are_exact(norm):
-    """A sample falls exactly when some class can overtake its own within the ball; the strong protocol, whose
-    margin follows the class that is second now, may miss some."""
+    """A sample is misclassified exactly when some class can overtake its own within the ball; the strong
+    protocol, whose margin follows the class that is second now, may miss some."""
     net, x = linear(10), images(150, DIMENSIONS, low=0.3, high=0.7)
     y, eps = predicted(net, x), RADII[norm]
     gap = reachable(net, x, y, norm, eps).amax(1)
@@ -582,8 +582,8 @@ def test_members_and_what_few_classes_are_attacked_with(classes):
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_reference_only_fells(norm):
-    """What earlier protocols felled is not attacked again and stays fallen: never above their verdict."""
+def test_reference_only_lowers(norm):
+    """What earlier protocols misled is not attacked again: the result is never above theirs."""
     net, x = curved_net(), images(60, 1, 8, 8)
     y, eps = predicted(net, x), {"linf": 0.015, "l2": 0.1}[norm]
     y[:5] = (y[:5] + 1) % 10
@@ -593,13 +593,11 @@ def test_reference_only_fells(norm):
         net, x, y, norm=norm, eps=eps, protocol="reference", steps=20, restarts=1, targets=2, queries=20,
         robust=earlier, generator=generator(),
     )  # fmt: skip
-    standing = earlier & (torch.arange(60) >= 5)
-    assert 0 < verdicts.robust[-1].sum() < standing.sum()
-    assert not (verdicts.robust & ~standing).any()
+    left = earlier & (torch.arange(60) >= 5)
+    assert 0 < verdicts.robust[-1].sum() < left.sum()
+    assert not (verdicts.robust & ~left).any()
     assert not (verdicts.robust[1:] & ~verdicts.robust[:-1]).any()
-    assert (
-        sorted(seen)[-2:] == [60, 60] and sorted(seen)[-3] == standing.sum()
-    )  # two looks at the clean images
+    assert sorted(seen)[-2:] == [60, 60] and sorted(seen)[-3] == left.sum()  # two looks at the clean images
 
 
 @pytest.mark.parametrize("norm", NORMS)
