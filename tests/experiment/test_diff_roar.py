@@ -106,7 +106,7 @@ def test_the_same_nets_as_roar_and_kar_and_one_list_for_the_estimate():
 
 @pytest.mark.parametrize("k", [0, 1, -0.1, 1.5])
 def test_k_outside_is_refused_before_anything_is_trained(k, monkeypatch):
-    monkeypatch.setattr(store, "train", None)
+    monkeypatch.setattr(store, "measure", None)
     with pytest.raises(ValueError, match=rf"k={k}.*\(0, 1\)"):
         experiment.pred_power(RECIPE, Mask(0.5), kept=(0.5, k), seeds=(0,))
     with pytest.raises(ValueError, match="k="):

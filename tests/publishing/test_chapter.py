@@ -206,6 +206,12 @@ def test_announcements_stay(checkout, capsys):
     assert "4 nets" in capsys.readouterr().out
 
 
+def test_a_label_may_be_called_as_the_code_calls_something(checkout):
+    run, _ = begin(CELL)
+    run.record("T1", "accuracy", 0.5, kept=0.3)
+    assert run.rows[0]["kept"] == 0.3
+
+
 def test_recorded_rows(checkout):
     run, _ = begin(CELL)
     assert run.recorded("small") == []

@@ -102,4 +102,4 @@ def test_a_place_held_is_filled_later(run, monkeypatch):
     run.later("found")
     run.fill("found", "seen")
     assert said[0][0] == said[1][0] == "small-found" and said[1][1] == "seen"
-    assert "below" in said[0][1].data and os.environ["COMPANION_PROFILE"] == "quick"
+    assert "below" in said[0][1].html and os.environ["COMPANION_PROFILE"] == "quick"

@@ -93,6 +93,7 @@ class Run:
         quantity: str,
         value: Any,
         kept: Mapping[str, Any] = MappingProxyType({}),
+        /,  # so that a label may be called "kept"
         *,
         sd: Any = None,
         n: int | None = None,
