@@ -12,7 +12,7 @@
 # Every name here can be changed: companion run interpretation_regularization -p NAME=VALUE
 # fmt: off
 dataset: str = "mnist_small"  # one of mnist_small, digits, mnist, fashion_mnist, cifar10, folder:PATH: the images
-n_train: int = 2000  # in [0, inf): training images used, 0 for all
+n_train: int = 1200  # in [0, inf): training images used, 0 for all
 n_test: int = 300  # in [0, inf): test images used, 0 for all
 model: str = "compact_cnn"  # one of compact_cnn, digits_cnn, simple_cnn: digits_cnn for 8x8 images, simple_cnn is the paper's
 seeds: list[int] = [0, 1, 2]  # in [0, inf): one set of nets each, the teacher of the maps among them
@@ -195,9 +195,7 @@ def jacobian(seed: int, weight: float, **common) -> Recipe:
 
 
 # %%
-def methods(
-    seed: int, radius: float, step: float, d: float, m: float, j: float, **shared
-) -> dict[str, Recipe]:
+def methods(seed: int, radius: float, step: float, d: float, m: float, j: float, **shared) -> dict:
     robust, plain = adversarial(seed, radius, step, **shared), Recipe(**shared, seed=seed)
     targets = {
         "IR (R, perm, SmG)": Target(robust, SMG, permute=1.0, phi=phi),
@@ -228,15 +226,16 @@ def table_1(seed: int) -> dict[str, Recipe]:
 # as its target (no teacher), and the norm of the gradient of the *centred* logit, since a function common to all logits changes no decision
 # but can hide in $\mathcal J_c$.
 
-
 # %%
+CENTRED = {"centred_norm": True}
+
+
 def teacher_map(seed: int, **how) -> Target:
     return Target(adversarial(seed, eps, step_l2, **common), SMG, phi=phi, **how)
 
 
 def controls(seed: int) -> dict[str, Recipe]:
     own, image = teacher_map(seed), Target(None, part("image"), phi=phi)
-    centred = {"centred_norm": True}
     choices = {
         "own map, as IR (R, SmG)": (own, lambda_d, lambda_m),
         "map at another image, same class": (replace(own, at="same_class"), lambda_d, lambda_m),
@@ -246,8 +245,8 @@ def controls(seed: int) -> dict[str, Recipe]:
         "the image minus the mean": (replace(image, map=part("image_minus_mean")), lambda_d, lambda_m),
         "no target": (image, 0.0, lambda_m),
         "no norm": (own, lambda_d, 0.0),
-        "own map, centred norm": (own, lambda_d, lambda_m, centred),
-        "no target, centred norm": (image, 0.0, lambda_m, centred),
+        "own map, centred norm": (own, lambda_d, lambda_m, CENTRED),
+        "no target, centred norm": (image, 0.0, lambda_m, CENTRED),
     }
     return {name: interpretation(seed, *choice, **common) for name, choice in choices.items()}
 
@@ -293,9 +292,7 @@ caption = (
     f"Test images of {images.label}, one of each of the first classes, none chosen by hand, and the gradient of the true class's "
     f"logit after each kind of training (seed {seeds[0]}). Red: the logit rises with the pixel; blue: it falls. Each map ± its largest value."
 )
-alt = (
-    f"Six images and below each the input gradient of its true-class logit in five nets: {', '.join(SHOWN)}."
-)
+alt = f"Images, and below each the input gradient of its true-class logit in five nets: {', '.join(SHOWN)}."
 run.fill("picture", plots.show(plots.gallery(gallery, pixels="first row"), alt=alt, finding=caption))
 
 # %% [markdown]
@@ -323,39 +320,34 @@ L2, LINF = (f"{norm} {radius:g}" for norm, radius in CONTROL_ATTACKS)
 many = f"{images.label}, {len(images.x_test)} test images, PGD-{steps}, mean ± sd over {len(seeds)} seed(s), per cent"
 
 
-def attacked(
-    nets: dict, norm: str, radius: float, on: data.Images = images, step: float = step_l2
-) -> pd.DataFrame:
+def attacked(nets: dict, norm: str, radius: float, step: float = step_l2, on: data.Images = images):
     budget = {"steps": steps, "restarts": restarts, "strong_restarts": strong_restarts}
     size = step * radius if norm == "l2" else None
     ball = {"norm": norm, "eps": radius, "step_size": size, "seed": lambda recipe: recipe.seed}
     return experiment.measure(metrics.robust_accuracy, nets, on, **ball, **budget, **how)
 
 
-clean = experiment.measure(metrics.clean_accuracy, nets, images, **how)
-robust = pd.concat([attacked(nets, *ball) for ball in ATTACKS], ignore_index=True)
+def evaluated(about: str, nets: dict, balls: list, on: data.Images = images, **labels):
+    free = experiment.measure(metrics.clean_accuracy, nets, on, **how)
+    forced = pd.concat([attacked(nets, *ball, on=on) for ball in balls], ignore_index=True)
+    run.record_frame(about, free, dataset=on.label, **labels)
+    run.record_frame(about, forced, LABELS, dataset=on.label, **labels)
+    return free.assign(attack="clean"), forced
 
 
 # %%
-def under(frame: pd.DataFrame, protocol: str, statistic: str = "worst", **where) -> pd.DataFrame:
-    chosen = frame[(frame["protocol"] == protocol) & (frame["statistic"] == statistic)]
-    for column, value in where.items():
-        chosen = chosen[chosen[column] == value]
-    return chosen
-
-
 run.record("data", "test images", len(images.x_test), dataset=images.label)
-run.record_frame("IR-T1", clean, dataset=images.label)
-run.record_frame("IR-T1", robust, LABELS, dataset=images.label)
-before = clean.assign(attack="clean")
+clean, robust = evaluated("IR-T1", nets, ATTACKS)
+STRONG, PAPER = {"protocol": "strong"}, {"protocol": "ir_paper", "statistic": "mean"}
+strong = experiment.where(robust, **STRONG)
 show.measured(
-    pd.concat([before, under(robust, "strong")]),
+    pd.concat([clean, strong]),
     caption=f"<b>IR-T1, the strong protocol</b>: worst case per image over both losses, all restarts and the paper's attack. {many}.",
 )
 
 # %%
 show.measured(
-    pd.concat([before, under(robust, "ir_paper", "mean")]),
+    pd.concat([clean, experiment.where(robust, **PAPER)]),
     caption=f"<b>IR-T1, the paper's protocol</b>: last iterate, mean over {restarts} restart(s). {many}.",
 )
 
@@ -367,16 +359,13 @@ show.measured(
 # all nets have this chapter's weights $\lambda_d$ and $\lambda_m$, which were not tuned for each control.
 
 # %%
-control_clean = experiment.measure(metrics.clean_accuracy, control_nets, images, **how)
-control = pd.concat([attacked(control_nets, *ball) for ball in CONTROL_ATTACKS], ignore_index=True)
-run.record_frame("IR-K", control_clean, dataset=images.label)
-run.record_frame("IR-K", control, LABELS, dataset=images.label)
+control_clean, control = evaluated("IR-K", control_nets, CONTROL_ATTACKS)
 OWN, NONE, SHUFFLED = "own map, as IR (R, SmG)", "no target", "own map, shuffled"
 ELSEWHERE = "map at another image, same class"
 
 
 def gain(more: str, less: str, attack: str) -> experiment.Difference:
-    return experiment.difference(under(control, "strong", attack=attack), more, less)
+    return experiment.difference(experiment.where(control, **STRONG, attack=attack), more, less)
 
 
 def control_colour(name: str) -> str:
@@ -384,7 +373,7 @@ def control_colour(name: str) -> str:
 
 
 # %%
-panels = {f"{attack}, strong": under(control, "strong", attack=attack) for attack in (LINF, L2)}
+panels = {f"{attack}, strong": experiment.where(control, **STRONG, attack=attack) for attack in (LINF, L2)}
 plots.show(
     plots.dots(panels | {"clean": control_clean}, list(controls(seeds[0])), control_colour),
     alt="Accuracy of nets trained with parts of IR's loss left out or replaced, under two attacks and none.",
@@ -400,7 +389,7 @@ plots.show(
 # The nets are not matched in clean accuracy (the paper matched them by validation loss), so a gain under attack may have been paid for.
 
 # %%
-forced = under(pd.concat([robust, control[control["model"] != SHUFFLED]]), "strong", attack=LINF)
+forced = experiment.where(pd.concat([robust, control[control["model"] != SHUFFLED]]), **STRONG, attack=LINF)
 both = forced.merge(pd.concat([clean, control_clean]), on=["model", "seed"], suffixes=("", "_clean"))
 points = both.groupby("model", sort=False)[["value_clean", "value"]].mean()
 fig, axes = plots.subplots(1, 1, size=(6.6, 4.2))
@@ -408,10 +397,8 @@ for name, place in points.iterrows():
     axes[0, 0].plot(*place, "o", color=colour(name))
     axes[0, 0].annotate(name, place, fontsize=7.5, xytext=(4, 3), textcoords="offset points")
 axes[0, 0].set(xlabel="clean accuracy, %", ylabel=f"robust accuracy, {LINF}, strong, %")
-caption = f"Means over {len(seeds)} seed(s), {images.label}."
-plots.show(
-    fig, alt="Robust against clean accuracy, a point for each kind of net.", finding=caption, width="40rem"
-)
+alt = "Robust against clean accuracy, a point for each kind of net."
+plots.show(fig, alt=alt, finding=f"Means over {len(seeds)} seed(s), {images.label}.", width="40rem")
 
 # %% [markdown]
 # (ir-f3)=
@@ -426,25 +413,20 @@ def target_maps(recipe: Recipe):
     return store.maps(recipe.target, recipe, device=device)[:norm_images]
 
 
-curves = pd.concat(
-    [
-        attacked(shuffled_nets, *ATTACKS[-1]).assign(quantity="robust accuracy"),
-        experiment.measure(metrics.clean_accuracy, shuffled_nets, images, **how).assign(
-            quantity="clean accuracy"
-        ),
-        experiment.measure(metrics.target_cosine, shuffled_nets, images, maps=target_maps, phi=phi, **how),
-    ]
-).rename(columns={"model": "permuted"})
+forced = attacked(shuffled_nets, *ATTACKS[-1]).assign(quantity="robust accuracy")
+free = experiment.measure(metrics.clean_accuracy, shuffled_nets, images, **how)
+aligned = experiment.measure(metrics.target_cosine, shuffled_nets, images, maps=target_maps, phi=phi, **how)
+curves = pd.concat([forced, free.assign(quantity="clean accuracy"), aligned]).rename(
+    columns={"model": "permuted"}
+)
 of_images = curves["protocol"].notna()
 run.record_frame("IR-F3", curves[of_images], ["permuted", "protocol", "statistic"], dataset=images.label)
 run.record_frame("IR-F3", curves[~of_images].drop(columns="images"), ["permuted"], dataset=images.label)
 
 # %%
-robust_curves = {"paper's": under(curves, "ir_paper", "mean"), "strong": under(curves, "strong")}
-others = {
-    q: {"": curves[curves["quantity"] == q]}
-    for q in ("gradient norm", "cosine with the target", "clean accuracy")
-}
+robust_curves = {"paper's": experiment.where(curves, **PAPER), "strong": experiment.where(curves, **STRONG)}
+QUANTITIES = ("gradient norm", "cosine with the target", "clean accuracy")
+others = {q: {"": experiment.where(curves, quantity=q)} for q in QUANTITIES}
 shades = {"": colour("IR"), "strong": colour("IR"), "paper's": colour("Standard")}
 rank = {name: experiment.rank_correlation(f, "permuted") for name, f in robust_curves.items()}
 rank |= {q: experiment.rank_correlation(of[""], "permuted") for q, of in others.items()}
@@ -465,22 +447,19 @@ plots.show(
 # %%
 norms = experiment.measure(metrics.gradient_norms, nets, images, count=norm_images, **how)
 run.record_frame("IR-F4", norms, dataset=images.label)
-QUANTITIES = {
+NORMS = {
     "norm_true": "true class",
-    "norm_wrong": "other classes",
+    "norm_wrong": "others",
     "margin": "lead",
     "norm_per_margin": "norm / lead",
 }
 size = norms.groupby(["quantity", "model"])["value"].mean()
-fall = {q: f"{size[q, 'Standard']:.2g} to {size[q, 'IR (R, SmG)']:.2g}" for q in QUANTITIES}
+fall = {q: f"{size[q, 'Standard']:.2g} to {size[q, 'IR (R, SmG)']:.2g}" for q in NORMS}
 
 # %%
+panels = {title: experiment.where(norms, quantity=q) for q, title in NORMS.items()}
 plots.show(
-    plots.dots(
-        {title: norms[norms["quantity"] == q] for q, title in QUANTITIES.items()},
-        list(table_1(seeds[0])),
-        colour,
-    ),
+    plots.dots(panels, list(table_1(seeds[0])), colour),
     alt="Gradient norms of the true class's logit and of the others, the lead, and norm over lead, for nine kinds of nets.",
     finding=f"From the standard net to IR (R, SmG) the gradient of the true class goes from {fall['norm_true']}, the lead from "
     f"{fall['margin']}, and norm over lead from {fall['norm_per_margin']}. Logits per unit of l2; {len(seeds)} seed(s).",
@@ -497,26 +476,23 @@ maps = {
     for tag, source in teachers.items()
     for name, kind in kinds.items()
 }
-rows = [
-    ("image", list(images.x_train[subset])),
-    *((n, list(saliency.threshold(m, phi))) for n, m in maps.items()),
-]
+shown = [(name, list(saliency.threshold(of, phi))) for name, of in maps.items()]
 alt = "Training images and their target maps: simple gradient and SmoothGrad, of a robust and of a standard net."
 caption = (
-    f"Targets as used in training, thresholded at φ = {phi:g}, seed {seeds[0]}. Each map ± its largest value."
+    f"Targets as used in training, thresholded at φ = {phi:g}, seed {seeds[0]}; each map ± its largest value."
 )
-plots.show(plots.gallery(rows, pixels="first row"), alt=alt, finding=caption)
+gallery = plots.gallery([("image", list(images.x_train[subset])), *shown], pixels="first row")
+plots.show(gallery, alt=alt, finding=caption)
 
 # %%
 LEVELS = [0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0]
 dissolved = [saliency.threshold(saliency.permute(maps["R, SmG"][:3].cpu(), q), phi) for q in LEVELS]
 rows = [("", [images.x_train[i], *(m[k] for m in dissolved)]) for k, i in enumerate(subset[:3])]
-picture = plots.gallery(
-    rows, columns=["image", *(f"{q:.0%}" for q in LEVELS)], pixels="first column", cell=0.9
-)
+columns = ["image", *(f"{q:.0%}" for q in LEVELS)]
+gallery = plots.gallery(rows, columns=columns, pixels="first column", cell=0.9)
 alt = "Three SmoothGrad targets with a growing fraction of their entries shuffled."
 plots.show(
-    picture, alt=alt, finding="The same values in other places: mean and standard deviation of a map stay."
+    gallery, alt=alt, finding="The same values in other places: a map's mean and standard deviation stay."
 )
 
 # %% [markdown]
@@ -527,9 +503,9 @@ plots.show(
 
 # %%
 def frames(chosen: dict) -> dict:
-    values = under(pd.concat([attacked(chosen, *ball) for ball in CONTROL_ATTACKS]), "strong")
     free = experiment.measure(metrics.clean_accuracy, chosen, images, **how).assign(attack="clean")
-    accuracy = pd.concat([free, values]).set_index(["model", "attack"])["value"]
+    forced = pd.concat([attacked(chosen, *ball) for ball in CONTROL_ATTACKS])
+    accuracy = pd.concat([free, experiment.where(forced, **STRONG)]).set_index(["model", "attack"])["value"]
     made = {}
     for (level, _), recipe in chosen.items():
         gradients = saliency.input_gradient(store.get(recipe, device=device), x[:4], y[:4])
@@ -540,17 +516,9 @@ def frames(chosen: dict) -> dict:
 
 # %%
 first = {place: recipe for place, recipe in shuffled_nets.items() if place[1] == seeds[0]}
-told = f"Gradients of four test images, and accuracies (strong protocol), seed {seeds[0]}, "
-display(
-    explorer.frames(
-        {"weight λ_d": explored}, frames(weighted_nets), caption=told + "against the weight of the target."
-    )
-)
-explorer.frames(
-    {"shuffled fraction": permutations},
-    frames(first),
-    caption=told + "against the shuffled fraction of the target.",
-)
+told = f"Gradients of four test images, and accuracies under the strong protocol, seed {seeds[0]}."
+display(explorer.frames({"weight λ_d": explored}, frames(weighted_nets), caption=told))
+explorer.frames({"shuffled fraction of the target": permutations}, frames(first), caption=told)
 
 # %% [markdown]
 # ### Paper, this run, recorded run
@@ -558,15 +526,10 @@ explorer.frames(
 # The paper's numbers are for MNIST. Below them stand this run's and the recorded run's, where these have the same attack.
 
 # %%
-show.beside(
-    run,
-    "IR-T1",
-    {
-        "paper's": {"protocol": "ir_paper", "statistic": "mean"},
-        "strong": {"protocol": "strong", "statistic": "worst"},
-    },
-    caption=f"<b>The paper's table 1</b> (MNIST, 100 epochs, PGD-40, per cent); below it this run on {images.label}, and the recorded run.",
+caption = (
+    f"<b>The paper's table 1</b> (MNIST, 100 epochs, PGD-40, per cent); below it this run on {images.label}."
 )
+show.beside(run, "IR-T1", {"paper's": PAPER, "strong": STRONG}, caption=caption)
 
 # %% [markdown]
 # ## Can the numbers be believed?
@@ -598,17 +561,17 @@ badges.table(
 budget = {"steps": reference_steps, "restarts": reference_restarts}
 budget |= {"targets": reference_targets, "queries": reference_queries}
 one_seed = {place: recipe for place, recipe in nets.items() if place[1] == seeds[0]}
-strong = under(robust, "strong", attack=LINF, seed=seeds[0])
+left = experiment.where(strong, attack=LINF, seed=seeds[0])
 ball = {
     "norm": "linf",
     "eps": eps_linf[-1],
-    "robust": experiment.verdicts_of(strong, one_seed),
+    "robust": experiment.verdicts_of(left, one_seed),
     "seed": seeds[0],
 }
 reference = experiment.measure(metrics.reference_accuracy, one_seed, images, **ball, **budget, **how)
 run.record_frame("IR-T1", reference, LABELS, dataset=images.label)
 caption = f"<b>Strong and reference protocol</b> at {LINF}, seed {seeds[0]}, per cent; {budget}."
-show.measured(pd.concat([strong, reference]), columns="protocol", caption=caption)
+show.measured(pd.concat([left, reference]), columns="protocol", caption=caption)
 
 # %% [markdown]
 # (ir-e5)=
@@ -674,11 +637,9 @@ def searched(seed: int) -> dict[str, Recipe]:
 if grid:
     tried = experiment.train(searched, seeds[:1], announce=run.announce, **how)
     validation = data.load(dataset, device=device, n_train=n_train or None, hold_out=0.2)
-    judged = under(pd.concat([attacked(tried, *ball, on=validation) for ball in CONTROL_ATTACKS]), "strong")
-    run.record_frame("IR-G", judged, ["model", "attack", "protocol"], dataset=images.label)
-    display(
-        show.measured(judged, caption="<b>IR-G</b>, held-out images, strong protocol, one seed, per cent.")
-    )
+    judged = evaluated("IR-G", tried, CONTROL_ATTACKS, validation)[1]
+    caption = "<b>IR-G</b>, held-out images, strong protocol, one seed, per cent."
+    display(show.measured(experiment.where(judged, **STRONG), caption=caption))
 
 # %% [markdown]
 # (ir-t2)=
@@ -694,32 +655,23 @@ wide = {
     **{"augment": True, "epochs": cifar_epochs, "batch_size": 128, "select": select},
 }
 GROUPS = {"A": (320 / 255, 0.02, 0.1), "B": (80 / 255, 0.005, 0.03)}  # radius of AT, lambda_m, lambda_j
-CIFAR = [
-    ("l2", 80 / 255, 0.1275),
-    ("l2", 320 / 255, 0.1275),
-    ("linf", 4 / 255, None),
-    ("linf", 8 / 255, None),
-]
+CIFAR = [("l2", 80 / 255, 0.1275), ("l2", 320 / 255, 0.1275), ("linf", 4 / 255), ("linf", 8 / 255)]
 
 
-def measured_group(test: data.Images, name: str, radius: float, m: float, j: float):
+def table_2(test: data.Images, name: str, radius: float, m: float, j: float):
     step = 25.5 / 255 / radius
     wide_nets = experiment.train(
         lambda seed: methods(seed, radius, step, 0.75, m, j, **wide), seeds[:1], **how
     )
-    found = pd.concat([attacked(wide_nets, norm, size, test, at) for norm, size, at in CIFAR])
-    free = experiment.measure(metrics.clean_accuracy, wide_nets, test, **how)
-    run.record_frame("IR-T2", free, group=name, dataset=test.label)
-    run.record_frame("IR-T2", found, LABELS, group=name, dataset=test.label)
-    return show.measured(
-        under(found, "strong"), caption=f"<b>IR-T2</b>, group {name}, {test.label}, one seed."
-    )
+    free, forced = evaluated("IR-T2", wide_nets, CIFAR, test, group=name)
+    caption = f"<b>IR-T2</b>, group {name}, {test.label}, strong protocol, one seed, per cent."
+    return show.measured(pd.concat([free, experiment.where(forced, **STRONG)]), caption=caption)
 
 
 # %% tags=["hide-cell"]
 if cifar:
     test = data.load(cifar_dataset, device=device, n_train=cifar_n_train or None, n_test=cifar_n_test or None)
-    display(*(measured_group(test, name, *settings) for name, settings in GROUPS.items()))
+    display(*(table_2(test, name, *settings) for name, settings in GROUPS.items()))
 else:
     print("IR-T2 was not run: cifar=false in this profile.")
 
@@ -735,27 +687,18 @@ told = (
 )
 display(*verdicts.table(run.notebook, run.rows, told))
 
-
 # %% tags=["hide-input"]
-def words(difference: experiment.Difference, of: str) -> str:
-    say = experiment.compared(
-        difference, "is more robust than", "is not told apart from", "is less robust than"
-    )
-    return f"{say} {of} ({difference} points)"
-
-
-def t1(less: str) -> str:
-    return words(experiment.difference(under(robust, "strong", attack=LINF), "IR (R, SmG)", less), less)
-
-
+at_linf = experiment.where(strong, attack=LINF)
+against = {name: experiment.compared(at_linf, "IR (R, SmG)", name) for name in ("Standard", "JR", AT)}
+control_at_linf = experiment.where(control, **STRONG, attack=LINF)
 of_ratio = experiment.difference(norms[norms["quantity"] == "norm_per_margin"], "IR (R, SmG)", "Standard")
 missing = [name for name, there in (("CIFAR-10", cifar), ("the search for the weights", grid)) if not there]
 figure = show.link("ir-controls")
 show.found(
     run,
     [
-        f"At {LINF}, under the strong protocol, IR (R, SmG) {t1('Standard')}, {t1('JR')}, and {t1(AT)} ({show.link('ir-t1', 'table')}).",
-        f"<b>The control that the paper lacks:</b> the same loss without a target {words(gain(NONE, SHUFFLED, LINF), 'the paper’s control, a shuffled target')}. To what the norm alone gives the own map adds {gain(OWN, NONE, L2)} points at {L2} and {gain(OWN, NONE, LINF)} at {LINF} ({figure}).",
+        f"At {LINF}, under the strong protocol, IR (R, SmG) {', '.join(against.values())} ({show.link('ir-t1', 'table')}).",
+        f"<b>The control that the paper lacks:</b> the same loss without a target {experiment.compared(control_at_linf, NONE, SHUFFLED)}, the paper's control. To what the norm alone gives the own map adds {gain(OWN, NONE, L2)} points at {L2} and {gain(OWN, NONE, LINF)} at {LINF} ({figure}).",
         f"Against the own map, the teacher's map at another image of the class gives {gain(ELSEWHERE, OWN, LINF)} points at {LINF}; the image itself, which needs no teacher, {gain('the image', OWN, LINF)} ({figure}).",
         f"With the shuffled fraction robust accuracy has a rank correlation of {rank['strong']:+.2f} under the strong protocol ({show.link('ir-f3')}).",
         f"From the standard net to IR (R, SmG) the true class's gradient goes from {fall['norm_true']}; beside the lead of the true class it changes by {of_ratio.mean:+.2f} ± {of_ratio.half:.2f} ({show.link('ir-f4')}).",

@@ -116,7 +116,14 @@ def test_differences_are_paired_by_seed():
     assert experiment.difference(frame(a=[9, 19, 29.1], b=[10, 20, 30]), "a", "b").sign == -1
     apart = experiment.difference(frame(a=[10, 30, 20], b=[9, 19, 29.1]), "a", "b")
     assert apart.sign == 0 and str(apart).startswith("+1.0 ± ")
-    assert experiment.compared(apart, "more", "same", "less") == "same"
+    words = experiment.compared(frame(a=[10, 20, 30], b=[9, 19, 29.1]), "a", "b")
+    assert words == "is more robust than b (+1.0 ± 0.1 points)"
+    assert "not told apart" in experiment.compared(frame(a=[10, 30, 20], b=[9, 19, 29.1]), "a", "b")
+
+
+def test_rows_are_chosen_by_their_columns():
+    rows = frame(a=[1, 2], b=[3, 4])
+    assert experiment.where(rows, model="b", seed=1)["value"].tolist() == [4]
 
 
 def test_one_seed_has_no_sign_and_none_in_common_is_an_error():

@@ -1,6 +1,13 @@
 """What a chapter's cells call: trainings and measurements of many nets."""
 
-from companion.experiment.comparing import Difference, compared, difference, rank_correlation, verdicts_of
+from companion.experiment.comparing import (
+    Difference,
+    compared,
+    difference,
+    rank_correlation,
+    verdicts_of,
+    where,
+)
 from companion.experiment.nets import Nets, choose_device, measure, train
 from companion.experiment.retraining import (
     Leak,
@@ -34,4 +41,5 @@ __all__ = [
     "train",
     "unmaskings",
     "verdicts_of",
+    "where",
 ]

@@ -27,6 +27,13 @@ class Difference(NamedTuple):
         return 0 if self.n < 2 or abs(self.mean) <= self.half else (1 if self.mean > 0 else -1)
 
 
+def where(frame: pd.DataFrame, **labels: object) -> pd.DataFrame:
+    """The rows whose columns have these values."""
+    for column, value in labels.items():
+        frame = frame[frame[column] == value]
+    return frame
+
+
 def difference(frame: pd.DataFrame, more: str, less: str) -> Difference:
     """The values of the model `more` minus those of `less`, paired by seed.
 
@@ -54,6 +61,8 @@ def verdicts_of(frame: pd.DataFrame, nets: Nets) -> Callable[[Recipe], list[bool
     return lambda recipe: rows[place[recipe]]
 
 
-def compared(of: Difference, more: str, same: str, less: str) -> str:
-    """The words for a difference: `more` or `less` where its interval leaves out 0, else `same`."""
-    return {1: more, 0: same, -1: less}[of.sign]
+def compared(frame: pd.DataFrame, more: str, less: str) -> str:
+    """In words, whether one model is more robust than another: by the interval of their difference."""
+    of = difference(frame, more, less)
+    words = {1: "is more robust than", 0: "is not told apart from", -1: "is less robust than"}
+    return f"{words[of.sign]} {less} ({of} points)"

@@ -20,7 +20,7 @@ _COSTS = (
 
 
 def opening(run: Run, images: str, device: str) -> Table:
-    """The chapter's first line: profile, images, device; and in profile smoke that no number means anything."""
+    """The chapter's first line: profile, images, device; in profile smoke a warning that it means nothing."""
     run.set_device(device)
     line = f"Profile <b>{escape(run.profile or 'none')}</b>, {escape(images)}, on {escape(device)}."
     return Table(f'<div class="cmp-opening"><p>{line}</p>{_SMOKE * (run.profile == "smoke")}</div>')
