@@ -30,7 +30,7 @@ REFUSE = $(error $(PYTHON) $(PROBLEM), or name another Python: make $(or $(MAKEC
 .PHONY: help book test test-fast serve lab lock clean
 
 help:
-	@echo "make book [PROFILE=quick]   run every chapter and build the pages (profiles: smoke, quick, gpu, paper);"
+	@echo "make book [PROFILE=quick]   run every chapter and build the pages (profiles: smoke, quick, recorded, gpu, paper);"
 	@echo "                            JOBS=1 runs one chapter after the other, in less memory"
 	@echo "make test                   run the tests, a worker for each core (4 minutes on two)"
 	@echo "make test-fast              run those that are not marked slow (1 minute)"

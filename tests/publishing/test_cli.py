@@ -192,6 +192,12 @@ def test_all_notebooks_without_a_name(small):
     assert [job.notebook for job in twice] == ["noise_modulation"]
 
 
+def test_without_a_name_a_profile_runs_the_notebooks_that_have_it(small, capsys):
+    assert [job.notebook for job in runner.plan([], "smoke")] == ["boundary_tilting"]
+    assert capsys.readouterr().out == "without a profile 'smoke', not run: noise_modulation\n"
+    assert "no profile 'smoke2'; did you mean 'smoke'?" in refused(capsys, "run", "--profile", "smoke2")
+
+
 def test_list(small, capsys):
     status, out, _ = call(capsys, "list")
     rows = [line.split() for line in out.splitlines()]
@@ -259,6 +265,8 @@ def test_build(small, capsys, monkeypatch):
         assert settings["cwd"] == small.root and settings["env"]["COMPANION_PROFILE"] == "quick"
         assert "companion run boundary_tilting --profile quick" in err and "noise_modulation" not in err
         assert ("open _build/html/index.html" in out) == (status == 0)
+    _, _, err = call(capsys, "build", "--profile", "smoke")
+    assert "noise_modulation: no results to show; it has no profile 'smoke'" in err
     assert "no profile 'quikc'" in refused(capsys, "build", "--profile", "quikc")
 
 

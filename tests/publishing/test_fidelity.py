@@ -50,6 +50,15 @@ def test_a_setting_stands_with_the_values_of_every_profile(book):
     assert second == ["start|P-L2", "on", "not said", "off|Why: a < b|See the cell."]
 
 
+def test_a_profile_that_a_chapter_lacks_is_left_out_of_its_table(book):
+    book.notebook("small")
+    book.profile("paper", "small", "steps: 40\n")
+    book.profile("recorded", "other", "steps: 20\n")
+    write(book)
+    here = cells(fidelity.table("small").html)[0][3]
+    assert here.endswith("|steps| quick: 10; paper: 40|eps| quick: 0.1; paper: 0.5")
+
+
 def test_a_changed_profile_changes_the_table_and_what_a_run_depends_on(book):
     book.notebook("small")
     write(book)

@@ -55,3 +55,12 @@ def test_incomplete(executed, spoil):
 )
 def test_a_value_written_for_the_command_line_reads_back(line, value):
     assert declared(line)["x"].coerce(notebooks.as_text(value)) == value
+
+
+def test_profiles_are_named_by_size_and_each_notebook_has_its_own(checkout):
+    checkout.notebook("small")
+    for profile in ("mine", "gpu", "smoke", "recorded"):
+        checkout.profile(profile, "small", "steps: 1\n")
+    checkout.profile("paper", "other", "steps: 1\n")
+    assert notebooks.profiles("small") == ["smoke", "quick", "recorded", "gpu", "mine"]
+    assert notebooks.profiles() == ["smoke", "quick", "recorded", "gpu", "paper", "mine"]

@@ -49,7 +49,7 @@ def run(
     jobs: int,
     force: bool,
 ) -> int:
-    """Run notebooks (all, if none is named) that are not up to date.
+    """Run notebooks (all that have the profile, if none is named) that are not up to date.
 
     A parameter takes the notebook's default, unless the profile, a file (-f) or -p, in this order, sets it.
     Lists: -p seeds=0,1,2. Fractions: -p eps=8/255. `companion list NOTEBOOK` shows the parameters.
@@ -62,10 +62,11 @@ def run(
 def build(profile: str) -> int:
     """Build the book from the executed notebooks of a profile."""
     _require_jupyter_book()
-    if profile not in notebooks.profiles():
-        raise UserError(f"no profile '{profile}'; {paths.nearest(profile, notebooks.profiles())}")
+    notebooks.require_profile(profile)
     for name in notebooks.names():
-        if not (paths.runs_dir() / profile / name / "executed.ipynb").is_file():
+        if profile not in notebooks.profiles(name):
+            click.echo(f"{name}: no results to show; it has no profile '{profile}'", err=True)
+        elif not (paths.runs_dir() / profile / name / "executed.ipynb").is_file():
             click.echo(
                 f"{name}: no results to show; run `companion run {name} --profile {profile}` first", err=True
             )
@@ -115,8 +116,7 @@ def claims_(profile: str, form: str) -> None:
 
     A claim whose inputs are missing is "not run".
     """
-    if profile not in notebooks.profiles():
-        raise UserError(f"no profile '{profile}'; {paths.nearest(profile, notebooks.profiles())}")
+    notebooks.require_profile(profile)
     from companion.publishing.claims import verdicts  # brings scipy along, which no other command waits for
 
     found = verdicts.of_profile(profile)

@@ -119,7 +119,7 @@ def _values(notebook: str) -> dict[str, dict[str, Any]]:
     """A chapter's parameters in each profile; none where the chapter or the checkout is not there."""
     try:
         declared = notebooks.declared(notebook)
-        having = [profile for profile in notebooks.SHOWN_PROFILES if profile in notebooks.profiles()]
+        having = [profile for profile in notebooks.profiles(notebook) if profile in notebooks.SHOWN_PROFILES]
         layers = {profile: notebooks.profile_values(notebook, profile) for profile in having}
     except (UserError, FileNotFoundError):
         return {}

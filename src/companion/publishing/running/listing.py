@@ -14,7 +14,7 @@ def runs_table() -> list[str]:
     package = provenance.source_hash(paths.package_dir())
     rows = [("notebook", "profile", "state", "wall time", "finished")]
     for name in notebooks.names():
-        for profile in notebooks.profiles():
+        for profile in notebooks.profiles(name):
             for folder in _folders(name, profile):
                 rows.append((folder.name, profile, *_state(name, profile, folder, package)))
     return _aligned(rows)
@@ -28,7 +28,7 @@ def parameters_table(name: str) -> list[str]:
         domain = p.domain.text if p.domain else ""
         rows.append((p.name, p.type, notebooks.as_text(p.default), domain, p.help))
     lines = _aligned(rows)
-    for profile in notebooks.profiles():
+    for profile in notebooks.profiles(name):
         try:
             values = parameters.resolve(declared, [notebooks.profile_values(name, profile)], name)
         except UserError as error:

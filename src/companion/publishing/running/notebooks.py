@@ -16,7 +16,7 @@ from companion.publishing.running.parameters import Parameter, ParameterError
 
 #: Profiles whose numbers mean something, in the order of their size; smoke only tests that cells run. A
 #: reader's own profile is none of them, so that making one leaves every run up to date.
-SHOWN_PROFILES = ("quick", "gpu", "paper")
+SHOWN_PROFILES = ("quick", "recorded", "gpu", "paper")
 
 
 def names() -> list[str]:
@@ -91,10 +91,20 @@ def recorded(name: str) -> str:
     return "\n".join(path.read_text("utf-8") for path in beside if path.is_file())
 
 
-def profiles() -> list[str]:
-    """Return the names of all profiles, sorted."""
-    folder = paths.notebooks_dir() / "profiles"
-    return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+def profiles(name: str = "*") -> list[str]:
+    """Return the names of all profiles, or of those that have a file for one notebook.
+
+    The book's own come first, by size; a reader's own after them, sorted.
+    """
+    order = ("smoke", *SHOWN_PROFILES)
+    having = {path.parent.name for path in (paths.notebooks_dir() / "profiles").glob(f"*/{name}.yaml")}
+    return [profile for profile in order if profile in having] + sorted(having - {*order})
+
+
+def require_profile(profile: str) -> None:
+    """Raise UserError, with the nearest name, for an unknown profile."""
+    if profile not in profiles():
+        raise UserError(f"no profile '{profile}'; {nearest(profile, profiles())}")
 
 
 def profile_values(name: str, profile: str) -> tuple[str, dict[str, Any]]:
@@ -102,15 +112,12 @@ def profile_values(name: str, profile: str) -> tuple[str, dict[str, Any]]:
 
     Raises UserError for an unknown profile, or one that has no file for this notebook.
     """
-    if profile not in profiles():
-        raise UserError(f"no profile '{profile}'; {nearest(profile, profiles())}")
+    require_profile(profile)
     path = paths.notebooks_dir() / "profiles" / profile / f"{name}.yaml"
     label = paths.shown(path)
     if not path.is_file():
-        having = [p for p in profiles() if (path.parents[1] / p / path.name).is_file()]
-        raise UserError(
-            f"{name} has no profile '{profile}': {label} is missing; it has {', '.join(having) or 'none'}"
-        )
+        having = ", ".join(profiles(name)) or "none"
+        raise UserError(f"{name} has no profile '{profile}': {label} is missing; it has {having}")
     return label, parameters.load_yaml(path, label)
 
 

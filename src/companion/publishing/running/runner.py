@@ -96,14 +96,13 @@ class _Worker:
 def plan(
     chosen: Sequence[str], profile: str, files: Sequence[Path] = (), assignments: Sequence[str] = ()
 ) -> list[Job]:
-    """Settle every parameter of the chosen notebooks (all, if none is chosen) before anything starts.
+    """Settle every parameter of the chosen notebooks before anything starts.
 
+    If none is chosen: of all that have the profile, with a line that names the others.
     Precedence: the notebook's defaults, the profile, `files` in turn, `assignments` (`NAME=VALUE`) in turn.
     Raises UserError for whatever the user must fix: names, values, missing data.
     """
-    names = list(dict.fromkeys(notebooks.named(text) for text in chosen)) or notebooks.names()
-    if not names:
-        raise UserError(f"no notebooks in {paths.shown(paths.notebooks_dir())}")
+    names = list(dict.fromkeys(notebooks.named(text) for text in chosen)) or _having(profile)
     given = [(str(path), parameters.load_yaml(path, str(path))) for path in files]
     given += [("-p", dict([parameters.assignment(text)])) for text in assignments]
     settled = []
@@ -125,6 +124,17 @@ def plan(
         )
         for name, values, of_profile in settled
     ]
+
+
+def _having(profile: str) -> list[str]:
+    """Return the notebooks that have a profile; say which have not."""
+    if not notebooks.names():
+        raise UserError(f"no notebooks in {paths.shown(paths.notebooks_dir())}")
+    notebooks.require_profile(profile)
+    having = [name for name in notebooks.names() if profile in notebooks.profiles(name)]
+    if without := [name for name in notebooks.names() if name not in having]:
+        _say(f"without a profile '{profile}', not run: {', '.join(without)}")
+    return having
 
 
 def _data(values: Mapping[str, Any]) -> str:
