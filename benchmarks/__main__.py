@@ -14,7 +14,7 @@ from pathlib import Path
 
 import common  # first: it sets the number of threads
 
-from companion.press.runner import KEEP_MEMORY
+from companion.publishing.running.runner import KEEP_MEMORY
 
 HERE = Path(__file__).resolve().parent
 SUITES = ("attacks", "gradients", "training", "many")
@@ -46,9 +46,7 @@ def main() -> int:
         print(markdown(name, results[name]), flush=True)
         missed += sum(not goal["met"] for table in tables for goal in table.goals)
         chosen.out.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
-    page = (
-        "# Benchmark results\n\nMade by `python benchmarks`; what the columns mean stands in README.md.\n\n"
-    )
+    page = "# Benchmark results\n\nMade by `python benchmarks`; README.md says what the columns mean.\n\n"
     page += "\n".join(markdown(name, suite) for name, suite in results.items())
     chosen.out.with_suffix(".md").write_text(page, "utf-8")
     print(f"{missed} goals missed" if missed else "every goal met")

@@ -42,9 +42,9 @@ def pgd(repeats: int, count: int = 100) -> Table:
         "PGD-40, robust accuracy",
         "`ratio`: images a CPU second, relative to the faster library. `forward`, `backward`: passes a "
         "sample and radius, those of the verdict included. `other`: verdicts unlike torchattacks'; `weaker`: "
-        "images that withstand here and fall there. No random start; parameters frozen for all. *all*: every "
-        "image to the last step, as the libraries do; *active set*: an image stops at its first "
-        "misclassified iterate; *curve*: a larger radius is tried on what withstood the smaller ones; "
+        "images that are robust here and misclassified there. No random start; parameters frozen for all. "
+        "*all*: every image to the last step, as the libraries do; *active set*: an image stops at its first "
+        "misclassified iterate; *curve*: a larger radius is tried on what is robust at the smaller ones; "
         "*bf16*: gradients in bfloat16, verdicts in float32.",
     )
     for size, groups in GROUPS.items():
@@ -56,7 +56,7 @@ def pgd(repeats: int, count: int = 100) -> Table:
 
 
 def contenders(model: nn.Module, x: Tensor, y: Tensor, balls: list) -> dict[str, Callable[[], Tensor]]:
-    """Functions that return which images withstand which ball, bool (balls, B)."""
+    """Functions that return which images are robust in which ball, bool (balls, B)."""
 
     def each(attack: Callable) -> Callable[[], Tensor]:
         return lambda: torch.stack([attacks.correct(model, attack(*ball), y) for ball in balls])
@@ -95,17 +95,17 @@ def contenders(model: nn.Module, x: Tensor, y: Tensor, balls: list) -> dict[str,
 
 
 def survivors(model: nn.Module, x: Tensor, y: Tensor, balls: list, search: torch.dtype | None) -> Tensor:
-    """What attacks.curve does, with one attack a radius: each radius on what withstood the smaller ones."""
-    withstood = torch.empty(len(balls), len(x), dtype=torch.bool)
-    standing: dict[str, Tensor] = {}
+    """What attacks.curve does, with one attack a radius: each on what is robust at the smaller ones."""
+    robust = torch.empty(len(balls), len(x), dtype=torch.bool)
+    left_in: dict[str, Tensor] = {}
     for row, (norm, eps, step) in enumerate(balls):  # the radii of a norm ascend
-        left = standing.setdefault(norm, torch.ones_like(y, dtype=torch.bool))
+        left = left_in.setdefault(norm, torch.ones_like(y, dtype=torch.bool))
         index = left.nonzero().squeeze(1)
         settings = {"norm": norm, "eps": eps, "step_size": step, "steps": STEPS, "start": "none"}
         found = attacks.pgd(model, x[index], y[index], **settings, stop_early=True, dtype=search)
         left[index] = attacks.correct(model, found, y[index])
-        withstood[row] = left
-    return withstood
+        robust[row] = left
+    return robust
 
 
 def compare(
@@ -130,15 +130,13 @@ def compare(
                 "ratio": round(gains[name], 2),
                 "forward": round(passes[name]["forward"] / work, 1),
                 "backward": round(passes[name]["backward"] / work, 1),
-                "withstand": round(verdicts[name].float().mean().item(), 3),
+                "robust": round(verdicts[name].float().mean().item(), 3),
                 "other": int((verdicts[name] != verdicts["torchattacks"]).sum()),
                 "weaker": weaker,
             }
         )
         if weaker and name not in LIBRARIES:
-            what = (
-                f"{labels['net']}, {labels['attack']}: no image withstands {name} and falls to torchattacks"
-            )
+            what = f"{labels['net']}, {labels['attack']}: no image is robust to {name} alone"
             table.judge(what, weaker, False)
     if x.shape[-1] == 28 and labels["attack"] == "Table 1":
         gain, more = (
@@ -222,5 +220,5 @@ def minimal(table: Table, model: nn.Module, x: Tensor, y: Tensor, repeats: int, 
 
 def distances(model: nn.Module, x: Tensor, y: Tensor, found: Tensor) -> Tensor:
     """l2 distances, infinite where the net still classifies rightly."""
-    fell = ~attacks.correct(model, found, y)
-    return torch.where(fell, (found - x).flatten(1).norm(dim=1), torch.inf)
+    misled = ~attacks.correct(model, found, y)
+    return torch.where(misled, (found - x).flatten(1).norm(dim=1), torch.inf)

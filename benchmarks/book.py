@@ -18,7 +18,7 @@ def run(_: int) -> list[Table]:
     table = Table(
         "The book in profile quick",
         f"Cold, one notebook after the other, one thread; `before`: commit {BEFORE}, where only the first "
-        "chapter stood, without its reference attack and its checks. Measured once.",
+        "chapter was, without its reference attack and its checks. Measured once.",
     )
     with tempfile.TemporaryDirectory() as folder:
         before, after = (_cold(Path(folder) / commit, commit) for commit in (BEFORE, "HEAD"))
@@ -44,7 +44,7 @@ def _cold(checkout: Path, commit: str) -> dict[str, dict]:
         "COMPANION_STORE": str(checkout / "store"),
         "OMP_NUM_THREADS": "1",
     }
-    command = [sys.executable, "-m", "companion.press.cli", "run", "--profile", "quick"]
+    command = [sys.executable, "-m", "companion.publishing.cli", "run", "--profile", "quick"]
     subprocess.run(command, cwd=checkout, env=environment, check=True)
     runs = sorted((checkout / "runs" / "quick").glob("*/run.json"))
     return {path.parent.name: json.loads(path.read_text("utf-8")) for path in runs}

@@ -108,7 +108,7 @@ def memory(count: int = 1000) -> Table:
     table = Table(
         "Peak memory of SmoothGrad",
         f"{count} images of 8x8; what a process holds beyond one that has only built the net. captum takes "
-        "all copies of all images at once unless told otherwise.",
+        "all copies of all images at once by default.",
     )
     idle = peak("idle", 0, count)
     found = {}

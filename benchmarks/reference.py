@@ -44,9 +44,9 @@ def run(rounds: int) -> list[Table]:
     """Verdicts side by side. They do not change from round to round, so everything is run once."""
     table = Table(
         "The reference protocol",
-        "Per cent of 1,000 images that withstand, `here` and for torchattacks; `differ`: verdicts not "
+        "Per cent of 1,000 images that are robust, `here` and for torchattacks; `differ`: verdicts not "
         f"the same; CPU seconds, measured once. Single attacks: every image, one start, {STEPS} steps. Worst "
-        f"case: {STEPS} steps towards each of 9 classes, each attack on what still stands; here PGD on the "
+        f"case: {STEPS} steps towards each of 9 classes, each attack on what is still robust; here PGD on "
         "margin, too. Last row: both protocols as they come, here with 5 starts and 5,000 queries, "
         "AutoAttack with the 10 steps, FAB and 5,000 queries that torchattacks gives it.",
     )
@@ -78,7 +78,7 @@ Job = Callable[[], Tensor]
 
 
 def pairs(model: nn.Module, x: Tensor, y: Tensor, norm: str, eps: float) -> dict[str, tuple[Job, Job]]:
-    """For each attack ours and theirs: functions that return which images withstand it."""
+    """For each attack ours and theirs: functions that return which images are robust to it."""
     ball, theirs = {"norm": norm, "eps": eps}, {"norm": NAMES[norm], "eps": eps}
 
     def generator() -> torch.Generator:
@@ -113,12 +113,12 @@ def pairs(model: nn.Module, x: Tensor, y: Tensor, norm: str, eps: float) -> dict
 
 
 def one_after_the_other(model: nn.Module, x: Tensor, y: Tensor, members: list[Callable]) -> Tensor:
-    """Each attack on what the ones before left standing."""
-    standing = attacks.correct(model, x, y)
+    """Each attack on what the ones before left robust."""
+    robust = attacks.correct(model, x, y)
     for attack in members:
-        left = standing.nonzero().squeeze(1)
-        standing[left] = attacks.correct(model, attack(x[left], y[left]), y[left])
-    return standing
+        left = robust.nonzero().squeeze(1)
+        robust[left] = attacks.correct(model, attack(x[left], y[left]), y[left])
+    return robust
 
 
 def timed(job: Job) -> tuple[Tensor, float]:

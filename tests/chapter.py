@@ -1,4 +1,4 @@
-"""What the tests of every chapter share: the command, a checkout of its own, rows by label."""
+"""What the tests of every chapter need: the command, a checkout of its own, rows by label."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def companion(*arguments, env=None):
-    command = [sys.executable, "-m", "companion.press.cli", *arguments]
+    command = [sys.executable, "-m", "companion.publishing.cli", *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env)
 
 

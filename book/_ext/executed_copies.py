@@ -16,7 +16,9 @@ import shutil
 from importlib.metadata import distribution
 from pathlib import Path
 
-RUN_META = "companion:run"  # <meta name> that tells which run a page shows; companion.press.site reads it
+RUN_META = (
+    "companion:run"  # <meta name> that says which run a page shows; companion.publishing.pages.site reads it
+)
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 # The part of MathJax that TeX input with HTML output can ask for: 2.3 MB of the package's 24 MB.
 MATHJAX_PARTS = ["tex-mml-chtml.js", "input/tex/extensions", "output/chtml/fonts/woff-v2"]

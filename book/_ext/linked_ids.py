@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from companion.press import crossrefs
-from companion.press.crossrefs import Place
+from companion.publishing.pages import crossrefs
+from companion.publishing.pages.crossrefs import Place
 
 
 def link_ids(app, pagename: str, templatename: str, context: dict, doctree) -> None:

@@ -91,7 +91,7 @@ def without_numbers(gradient: Tensor) -> Tensor:
 def check_numbers(lost: Tensor, total: int) -> None:
     """Raise NoGradient if any gradient was lost.
 
-    A NaN does not stop an attack but makes it stand still: its sign is 0, and it is never larger than the
+    A NaN does not stop an attack but keeps it where it is: its sign is 0, and it is never larger than the
     best value so far. The net would pass for robust, its linearised robustness for infinite.
     """
     if lost:

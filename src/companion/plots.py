@@ -2,9 +2,10 @@
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -185,6 +186,54 @@ def scale(picture: Tensor) -> float:
     """The largest |value| of a map summed over channels, 1 for a map of zeros."""
     largest = torch.as_tensor(picture).sum(0).abs().max().item()
     return largest or 1.0
+
+
+def curve(axis: Axes, frame: Any, x: str, *, colour: str, label: str, style: str = "-") -> None:
+    """The mean of `value` over seeds against the column `x`, and its 95 % t-interval as a band."""
+    grouped = frame.groupby(x)["value"]
+    at, found = list(grouped.groups), [interval(list(values)) for _, values in grouped]
+    mean, half = (np.array(part) for part in zip(*found, strict=True))
+    axis.plot(at, mean, style, color=colour, marker="o", markersize=3, label=label)
+    axis.fill_between(at, mean - half, mean + half, color=colour, alpha=0.15, linewidth=0)
+    axis.set_xlabel(x)
+
+
+def panels(
+    curves: Mapping[str, Mapping[str, Any]], x: str, colours: Mapping[str, str], *, size=(2.9, 2.9)
+) -> Figure:
+    """`curve` of several frames in several panels.
+
+    curves: by the title of a panel, frames by their label. colours: by label. size: of a panel, in inches.
+    """
+    fig, axes = subplots(1, len(curves), size=(size[0] * len(curves), size[1]))
+    for axis, (title, drawn) in zip(axes[0], curves.items(), strict=True):
+        for label, frame in drawn.items():
+            curve(axis, frame, x, colour=colours[label], label=label)
+        axis.set_title(title)
+        if len(drawn) > 1:
+            axis.legend(fontsize=8)
+    return fig
+
+
+def dots(panels: Mapping[str, Any], models: Sequence[str], colour: Callable[[str], str]) -> Figure:
+    """Models from top to bottom; in each panel the mean of `value` over seeds, its 95 % t-interval, and
+    seeds.
+
+    panels: frames with the columns model, seed and value, by title. colour: of a model's name.
+    """
+    fig, axes = subplots(
+        1, len(panels), size=(2.1 + 2.3 * len(panels), 0.6 + 0.27 * len(models)), sharey=True
+    )
+    for axis, (title, frame) in zip(axes[0], panels.items(), strict=True):
+        for place, model in enumerate(models):
+            values = list(frame.loc[frame["model"] == model, "value"])
+            mean, half = interval(values)
+            axis.plot(values, [place] * len(values), "|", color=colour(model), alpha=0.5)
+            axis.errorbar(mean, place, xerr=half, fmt="o", color=colour(model), markersize=5, capsize=2)
+        axis.set_title(title)
+    axes[0, 0].set_yticks(range(len(models)), models)
+    axes[0, 0].invert_yaxis()
+    return fig
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:

@@ -12,7 +12,7 @@ import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from companion.press import site
+from companion.publishing.pages import site
 
 ROOT = Path(__file__).parents[2]
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -58,9 +58,9 @@ def test_injected_parameters_are_folded(extension):
 )
 def test_a_fold_says_what_it_hides(extension, source, tags, says):
     cell = new_code_cell(source, metadata={"tags": tags})
-    told = extension.prepare(new_notebook(cells=[cell]))["cells"][0]["metadata"]["mystnb"]
-    assert told["code_prompt_show"] == says
-    assert told["code_prompt_hide"] == says.replace("Show", "Hide")
+    labels = extension.prepare(new_notebook(cells=[cell]))["cells"][0]["metadata"]["mystnb"]
+    assert labels["code_prompt_show"] == says
+    assert labels["code_prompt_hide"] == says.replace("Show", "Hide")
 
 
 def test_a_widget_leaves_its_picture_or_nothing(extension):

@@ -1,5 +1,7 @@
 """The files around the package agree with each other, and `make` says clearly what it lacks."""
 
+import ast
+import graphlib
 import os
 import re
 import subprocess
@@ -139,3 +141,32 @@ def test_make_lab_opens_the_chapters_with_the_environments_own_kernel(tmp_path):
     ]
     assert done.returncode == 0 and sorted(steps, key=done.stdout.index) == steps
     assert "make lab " in make("help").stdout
+
+
+def rooms() -> dict[str, set[str]]:
+    """Which rooms of the package (its modules and sub-packages) each of them imports, in functions too."""
+    package, found = ROOT / "src" / "companion", {}
+    names = {path.stem for path in package.iterdir() if path.suffix == ".py" or path.is_dir()}
+    for path in package.rglob("*.py"):
+        room = path.relative_to(package).parts[0].removesuffix(".py")
+        modules = set()
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                modules |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                modules |= {f"{node.module}.{alias.name}" for alias in node.names}
+        imported = {module.split(".")[1] for module in modules if module.startswith("companion.")}
+        found.setdefault(room, set()).update((imported & names) - {room})
+    return found
+
+
+def test_no_room_of_the_package_imports_one_that_imports_it():
+    graph = rooms()
+    order = list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError, naming the circle
+    assert order.index("attacks") < order.index("training") < order.index("store") < order.index("experiment")
+    assert not any("publishing" in imported for imported in graph.values())
+
+
+def test_contributing_names_every_room():
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    assert [room for room in rooms() if room != "__init__" and f"`{room}`" not in text] == []

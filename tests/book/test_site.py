@@ -1,4 +1,4 @@
-"""companion.press.site on a tiny site: clean as written, and each planted defect is named."""
+"""companion.publishing.pages.site on a tiny site: clean as written, and each planted defect is named."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from companion.press import site
+from companion.publishing.pages import site
 
 TOC = "format: jb-book\nroot: book/index\nparts:\n  - chapters:\n      - file: notebooks/alpha\n"
 HOME = """<html><head><title>Home</title><link rel="stylesheet" href="../_static/own.css?digest=1"/>

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from companion.press import cli, notebooks, parameters, runner
+from companion.publishing import cli
+from companion.publishing.running import notebooks, parameters, runner
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "book" / "teach.md").read_text("utf-8")

@@ -2,7 +2,8 @@
 
 import pytest
 
-from companion.press import cli, runner
+from companion.publishing import cli
+from companion.publishing.running import runner
 
 
 @pytest.fixture

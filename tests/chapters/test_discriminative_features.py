@@ -5,7 +5,8 @@ import json
 import nbformat
 import pytest
 
-from companion.press import ledger, notebooks, parameters
+from companion.publishing.claims import rules
+from companion.publishing.running import notebooks, parameters
 from tests.chapter import checkout_at, companion, of
 
 NAME = "discriminative_features"
@@ -28,9 +29,9 @@ def test_a_slip_is_one_line_exit_2_and_nothing_runs(assert_refused, arguments, w
 
 
 def test_what_the_digitised_values_say_of_the_claims():
-    rows = ledger.printed(NAME)
-    (sh,) = (found for found in ledger.of_notebook(NAME) if found.paper == "SH")
-    decided = {d.claim.id: d.verdicts[""] for d in ledger.decide(sh, rows, exact=True)}
+    rows = rules.printed(NAME)
+    (sh,) = (found for found in rules.of_notebook(NAME) if found.paper == "SH")
+    decided = {id: of[""] for id, of in rules.decide(sh, rows, exact=True).items()}
     assert decided["SH-A3"].word == "holds"
     assert decided["SH-A1"].word == "contradicted" and "7 of 8" in decided["SH-A1"].detail
     # adversarial and standard training are level at k = 0.5 on ImageNet-10, and change places at 0.9
@@ -55,7 +56,7 @@ def test_every_profile_can_be_used_and_names_what_it_needs():
     }
     assert sets["smoke"] == sets["quick"] == ("digits", False)
     assert sets["gpu"] == sets["paper"] == ("mnist", True)
-    assert set(profile("paper")["roar_kept"]) == {r["kept"] for r in ledger.printed(NAME) if "kept" in r}
+    assert set(profile("paper")["roar_kept"]) == {r["kept"] for r in rules.printed(NAME) if "kept" in r}
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +129,6 @@ class TestSmoke:
 
     def test_every_claim_has_a_verdict(self, smoke):
         shown = " ".join(html(smoke[0]))
-        for found in ledger.of_notebook(NAME):
+        for found in rules.of_notebook(NAME):
             for claim in found.claims:
                 assert claim.id in shown, claim.id

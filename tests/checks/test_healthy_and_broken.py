@@ -18,7 +18,7 @@ SLOW = {f"R{i}" for i in (*range(13, 19), 24)}
 @pytest.mark.parametrize(("norm", "eps"), [("l2", 0.5), ("l2", 1.0), ("linf", 0.1), ("linf", 0.5)])
 @pytest.mark.parametrize("name", ["standard", "adversarial", "linear"])
 def test_a_healthy_net_fails_no_gate(nets, points, name, norm, eps):
-    settings = {"norm": norm, "eps": eps, "twin": nets["standard"], "steps": 20, "grid_points": 50}
+    settings = {"norm": norm, "eps": eps, "baseline": nets["standard"], "steps": 20, "grid_points": 50}
     report = checks.fast(nets[name], *points, **settings)
     assert report.ids("failed") == ()
     assert {check.id for check in report.checks if check.status == "not run"} == SLOW | {"R23", "R27"}
@@ -151,7 +151,7 @@ def test_a_net_that_knows_no_empty_batch_may_fall_at_once(points, protocol):
     assert attacks.curve(net, x, y, eps=[0.5, 1.0], **run)[1.0].worst == 0
     settings = {"norm": "linf", "eps": 1.0, "steps": 3, "limit": 50}
     assert checks.fast(net, x, y, **settings).ids("failed") == ()
-    checks.slow(net, x, y, **settings, twin=net, restarts=1, draws=2, queries=5)
+    checks.slow(net, x, y, **settings, baseline=net, restarts=1, draws=2, queries=5)
 
 
 def caught(report):
@@ -175,7 +175,7 @@ def test_broken_nets_are_caught_by_what_needs_no_gradient(nets, points, name):
     x, y = (t[:60] for t in points)
     model = BROKEN[name][0](nets["standard"])
     budget = {"restarts": 1, "draws": 40, "queries": 150, "steps": 6}
-    report = checks.slow(model, x, y, norm="l2", eps=0.5, twin=nets["standard"], **budget)
+    report = checks.slow(model, x, y, norm="l2", eps=0.5, baseline=nets["standard"], **budget)
     assert MADE_FOR_THE_SLOW[name] <= caught(report)
     assert {check.id for check in report.checks if check.status == "not run"} == (FAST - {"R2"}) | {"R23"}
 
@@ -183,14 +183,14 @@ def test_broken_nets_are_caught_by_what_needs_no_gradient(nets, points, name):
 def test_the_slow_rows_let_a_healthy_net_pass(nets, points):
     x, y = (t[:60] for t in points)
     budget = {"restarts": 1, "draws": 40, "queries": 150, "steps": 20}
-    report = checks.slow(nets["standard"], x, y, norm="l2", eps=0.5, twin=nets["adversarial"], **budget)
+    report = checks.slow(nets["standard"], x, y, norm="l2", eps=0.5, baseline=nets["adversarial"], **budget)
     assert caught(report) <= {"R13", "R18"}  # 20 steps are few: another loss may be a percent away
     assert len(report.ids("passed")) >= 6
 
 
 def test_mean_loss_with_floor_overstates_an_undefended_net_and_is_caught(nets, points):
     """With logits three times as large an undefended net decides as before, and the protocol of IR's code
-    believes that most points withstand an attack which fells nearly all of them."""
+    believes that most points are robust to an attack which succeeds on nearly all of them."""
     x, y = points
     confident = broken.Scaled(nets["standard"], 3.0)
     ball = {"norm": "l2", "eps": 1.0}
@@ -202,7 +202,7 @@ def test_mean_loss_with_floor_overstates_an_undefended_net_and_is_caught(nets, p
 
     settings = ball | {"attack": broken.mean_loss_with_floor, "losses": ("cross_entropy",)}
     report = checks.fast(confident, x, y, **settings, grid_points=20)
-    assert report["R9"].status == "failed" and report["R9"].figure > 40
+    assert report["R9"].status == "failed" and report["R9"].value > 40
     assert {"R8", "R20"} <= caught(report)
 
 
@@ -231,11 +231,11 @@ def test_an_attack_that_does_nothing_is_caught(nets, points):
 
     x, y = (t[:80] for t in points)
     standard = nets["standard"]
-    report = checks.fast(standard, x, y, norm="l2", eps=1.0, attack=lazy, twin=standard)
+    report = checks.fast(standard, x, y, norm="l2", eps=1.0, attack=lazy, baseline=standard)
     assert set(report.ids("failed")) == {"R11", "R12", "R22"}
     assert report["R20"].status == "not run"  # it keeps no trace
     budget = {"restarts": 1, "draws": 10, "queries": 100, "steps": 6}
-    report = checks.slow(standard, x, y, norm="l2", eps=1.0, attack=lazy, twin=standard, **budget)
+    report = checks.slow(standard, x, y, norm="l2", eps=1.0, attack=lazy, baseline=standard, **budget)
     assert {"R16", "R17", "R18", "R24"} <= caught(report)
 
 

@@ -14,9 +14,9 @@ from companion.training.recipe import Recipe, part
 N = 100
 
 
-def verdicts(standing, n=N):
-    """The first `standing` of n points stand."""
-    return torch.arange(n) < standing
+def verdicts(robust, n=N):
+    """The first `robust` of n points are robust."""
+    return torch.arange(n) < robust
 
 
 class Constant(nn.Module):
@@ -126,7 +126,7 @@ def test_r6_a_batch_that_moves_logits_but_no_class_is_flagged(batch):
             return torch.stack([1 + x.mean().expand(len(x)), torch.zeros(len(x))], 1)
 
     check = setup.batch_invariant(Leans().eval(), batch[0])
-    assert check.status == "flagged" and check.figure == 0
+    assert check.status == "flagged" and check.value == 0
 
 
 def test_r6_a_tie_that_rounding_decides_is_no_change(batch):
@@ -198,7 +198,7 @@ def test_r8_counts_points_without_gradient(linear, batch):
     x, y = batch
     assert attack.zero_gradients(linear, x, y).status == "passed"
     check = attack.zero_gradients(Constant(1.0, 0.0, 0.0, 0.0), x, y)
-    assert check.status == "flagged" and check.figure == 1.0
+    assert check.status == "flagged" and check.value == 1.0
 
 
 @pytest.mark.parametrize(
@@ -213,31 +213,31 @@ def test_r8_counts_points_without_gradient(linear, batch):
     ],
 )
 def test_r9_asks_whether_what_is_reported_is_too_high(cross_entropy, margin, reported, status):
-    withstood = {"cross_entropy": verdicts(cross_entropy), "margin": verdicts(margin)}
-    assert attack.loss_agreement(withstood, reported).status == status
+    robust = {"cross_entropy": verdicts(cross_entropy), "margin": verdicts(margin)}
+    assert attack.loss_agreement(robust, reported).status == status
 
 
 def test_r9_flags_a_small_excess_on_many_points():
-    withstood = {"cross_entropy": verdicts(520, 1000), "margin": verdicts(500, 1000)}
-    check = attack.loss_agreement(withstood, ("cross_entropy",))
-    assert check.status == "flagged" and check.figure == pytest.approx(2.0, abs=1e-4)
+    robust = {"cross_entropy": verdicts(520, 1000), "margin": verdicts(500, 1000)}
+    check = attack.loss_agreement(robust, ("cross_entropy",))
+    assert check.status == "flagged" and check.value == pytest.approx(2.0, abs=1e-4)
 
 
 def test_r9_counts_the_worst_at_each_point():
-    """Two losses of equal accuracy that fell different points: each alone is far too high."""
-    withstood = {"cross_entropy": verdicts(50), "margin": ~verdicts(50)}
-    assert attack.loss_agreement(withstood, ("cross_entropy",)).figure == pytest.approx(50)
+    """Two losses of equal accuracy that succeed on different points: each alone is far too high."""
+    robust = {"cross_entropy": verdicts(50), "margin": ~verdicts(50)}
+    assert attack.loss_agreement(robust, ("cross_entropy",)).value == pytest.approx(50)
 
 
 @pytest.mark.parametrize(("rise", "status"), [(4, "passed"), (5, "failed")])
 def test_r10_a_rise_beyond_chance_fails(rise, status):
     curve = {0.0: verdicts(100), 0.5: verdicts(40), 1.0: verdicts(40 + rise), 2.0: verdicts(0)}
     check = attack.monotone(curve)
-    assert check.status == status and check.figure == pytest.approx(rise)
+    assert check.status == status and check.value == pytest.approx(rise)
 
 
 def test_r10_points_that_change_both_ways_are_chance():
-    noisy = torch.cat([verdicts(10, 20), ~verdicts(12, 20)])  # 10 new, 12 fallen, of the former
+    noisy = torch.cat([verdicts(10, 20), ~verdicts(12, 20)])  # 10 new, 12 lost, of the former
     assert (
         attack.monotone({0.1: torch.cat([~verdicts(10, 20), verdicts(12, 20)]), 0.2: noisy}).status
         == "passed"
@@ -253,8 +253,8 @@ def test_r11_chance_is_the_share_of_the_commonest_class_among_the_points():
     y = torch.tensor([0] * 30 + [1] * 70)
     everything = torch.tensor([0, 1])
     none = verdicts(0)
-    for standing, status in ((70, "passed"), (71, "failed")):
-        assert attack.large_eps(y, everything, grey=verdicts(standing), whole=none).status == status
+    for robust, status in ((70, "passed"), (71, "failed")):
+        assert attack.large_eps(y, everything, grey=verdicts(robust), whole=none).status == status
     for left, status in ((1, "passed"), (2, "failed")):
         assert attack.large_eps(y, everything, grey=none, whole=verdicts(left)).status == status
     one_answer = torch.zeros(N, dtype=torch.long)
@@ -279,17 +279,15 @@ def test_r12_one_step_may_not_beat_many(many, status):
 
 
 def test_r19_tells_the_mean_of_minima_from_the_minimum_of_means():
-    withstood = torch.stack([verdicts(60), ~verdicts(30)])  # 60 % and 70 %, together 30 %
-    assert attack.worst_case(withstood, 0.30).status == "passed"
-    assert attack.worst_case(withstood, 0.60).status == "failed"
-    assert attack.worst_case(withstood, attacks.RobustnessResult(withstood).mean).status == "failed"
-    assert attack.worst_case(withstood, attacks.RobustnessResult(withstood).worst).figure == pytest.approx(
-        0.3
-    )
+    robust = torch.stack([verdicts(60), ~verdicts(30)])  # 60 % and 70 %, together 30 %
+    assert attack.worst_case(robust, 0.30).status == "passed"
+    assert attack.worst_case(robust, 0.60).status == "failed"
+    assert attack.worst_case(robust, attacks.RobustnessResult(robust).mean).status == "failed"
+    assert attack.worst_case(robust, attacks.RobustnessResult(robust).worst).value == pytest.approx(0.3)
     with pytest.raises(ValueError, match="one verdict for each attack and point"):
-        attack.worst_case(withstood.float().mean(1), 0.6)
+        attack.worst_case(robust.float().mean(1), 0.6)
     with pytest.raises(ValueError, match="divide percentages by 100"):
-        attack.worst_case(withstood, 30.0)
+        attack.worst_case(robust, 30.0)
 
 
 def test_r19_checks_what_a_page_reports(linear, batch):
@@ -333,13 +331,13 @@ def test_r21_finds_verdicts_that_hang_on_the_batch(linear, batch):
     x, y = batch
     assert attack.second_prediction(linear, x, y).status == "passed"
     check = attack.second_prediction(Leans().eval(), x, y)
-    assert check.status == "failed" and check.figure == 1.0
+    assert check.status == "failed" and check.value == 1.0
 
 
 def test_r21_finds_points_the_search_gave_up_too_early(linear, batch):
     x, y = batch  # all rightly classified
     for believed, status in ((1, "passed"), (2, "failed")):
-        assert attack.second_prediction(linear, x, y, fallen=verdicts(believed)).status == status
+        assert attack.second_prediction(linear, x, y, misclassified=verdicts(believed)).status == status
 
 
 def test_r21_leaves_the_precision_as_it_was(linear, batch):
@@ -348,17 +346,17 @@ def test_r21_leaves_the_precision_as_it_was(linear, batch):
     assert before == (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
 
 
-def test_r22_is_judged_where_a_linear_net_must_fall(linear, batch):
-    """At the reported radius hardly a point falls; the row takes a radius at which 95 % have to."""
+def test_r22_is_judged_where_no_linear_net_is_robust(linear, batch):
+    """At the reported radius hardly a point is misclassified; at the row's own radius 95 % have to be."""
     settings = {"norm": "l2", "eps": 1e-3, "steps": 10}
-    assert attack.undefended_twin(linear, *batch, attacks.pgd, **settings).status == "passed"
+    assert attack.undefended_baseline(linear, *batch, attacks.pgd, **settings).status == "passed"
 
     def weak(model, x, y, *, eps, **settings):
         return attacks.pgd(model, x, y, **settings | {"eps": eps / 10})
 
-    assert attack.undefended_twin(linear, *batch, weak, **settings).status == "failed"
+    assert attack.undefended_baseline(linear, *batch, weak, **settings).status == "failed"
     nothing_right = (batch[0], (batch[1] + 1) % 4)
-    assert attack.undefended_twin(linear, *nothing_right, attacks.pgd, **settings).status == "not run"
+    assert attack.undefended_baseline(linear, *nothing_right, attacks.pgd, **settings).status == "not run"
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
@@ -383,7 +381,7 @@ def test_r25_states_both_intervals_and_refuses_the_impossible():
     check = attack.interval(verdicts(90), verdicts(50))
     low, high = stats.binomtest(50, N).proportion_ci(method="wilson")
     assert check.status == "passed" and f"({100 * low:.1f} to {100 * high:.1f})" in check.sentence
-    assert "n = 100" in check.sentence and check.figure == pytest.approx(50 * (high - low), abs=1e-4)
+    assert "n = 100" in check.sentence and check.value == pytest.approx(50 * (high - low), abs=1e-4)
     assert attack.interval(verdicts(50), verdicts(51)).status == "failed"
 
 
@@ -420,7 +418,7 @@ def test_r13_an_attack_that_needs_more_steps_is_flagged(linear, batch):
         )
         for name, run in (("slow", slow_start), ("linear", attacks.pgd))
     }
-    assert found["slow"].status == "flagged" and found["slow"].figure > 10
+    assert found["slow"].status == "flagged" and found["slow"].value > 10
     assert found["linear"].status == "passed"
 
 
@@ -448,8 +446,8 @@ def exact_distance(net, x, y):
     return distance.scatter(1, y[:, None], torch.inf).amin(1)
 
 
-def test_r15_to_r18_what_was_left_standing_may_not_fall_to_anything_else(linear, batch):
-    """Points the ball cannot fell do not fall; of all points, as if an attack had left them, many do."""
+def test_r15_to_r18_nothing_else_succeeds_on_what_was_left_robust(linear, batch):
+    """Points that are robust in the ball pass; all points, as if an attack had left them, do not."""
     distance = exact_distance(linear, *batch)
     eps = distance.median().item()
     left, ball = distance > eps, {"norm": "l2", "eps": eps}
@@ -472,7 +470,7 @@ def test_r15_to_r18_what_was_left_standing_may_not_fall_to_anything_else(linear,
 def test_r18_with_three_classes_uses_the_margin(batch):
     net = nn.Sequential(nn.Flatten(), nn.Linear(16, 3)).eval()
     y = net(batch[0]).argmax(1)
-    run = {"norm": "l2", "eps": 2.0, "steps": 5, "generator": torch.Generator()}
+    run = {"norm": "l2", "eps": 4.0, "steps": 5, "generator": torch.Generator()}  # the first target takes all
     assert stronger.targeted(net, batch[0], y, everything(batch), **run).status == "flagged"
 
 
@@ -485,8 +483,8 @@ def test_r24_distances_and_verdicts_agree_on_a_linear_net(linear, batch):
     eps = distance.median().item()
     left, ball = distance > eps, {"norm": "l2", "eps": eps}
     assert stronger.minimal_distance(linear, x, y, points, left, **ball).status == "passed"
-    check = stronger.minimal_distance(linear, x, y, points, points, **ball)  # an attack that felled nobody
-    assert check.status == "flagged" and check.figure < -3
+    check = stronger.minimal_distance(linear, x, y, points, points, **ball)  # an attack that never succeeds
+    assert check.status == "flagged" and check.value < -3
     assert stronger.minimal_distance(linear, x, y, points, left, norm="linf", eps=0.1).status == "not run"
 
 
@@ -503,7 +501,7 @@ def test_a_report_names_every_row_and_why_it_was_not_run(linear, batch):
     found = checks.fast(linear, *batch, norm="l2", eps=0.1, steps=3, limit=40)
     assert [check.id for check in found.checks] == list(checks.ROWS) == [f"R{i}" for i in range(1, 28)]
     assert found.n == 40 and "n = 40" in found["R25"].sentence
-    for id, words in (("R13", "checks.slow"), ("R22", "twin"), ("R23", "tests"), ("R27", "recipe")):
+    for id, words in (("R13", "checks.slow"), ("R22", "baseline"), ("R23", "tests"), ("R27", "recipe")):
         assert found[id].status == "not run" and words in found[id].sentence
     assert all(c.sentence.endswith(".") and "\n" not in c.sentence for c in found.checks)
 
@@ -512,13 +510,13 @@ def test_a_report_is_plain_data(linear, batch):
     plain = checks.fast(linear, *batch, norm="l2", eps=0.1, steps=3).as_dict()
     assert set(plain) == {"norm", "eps", "n", "checks"}
     for row in plain["checks"]:
-        assert set(row) == {"id", "name", "status", "figure", "sentence"}
-        assert row["figure"] is None or (type(row["figure"]) is float and math.isfinite(row["figure"]))
+        assert set(row) == {"id", "name", "status", "value", "sentence"}
+        assert row["value"] is None or (type(row["value"]) is float and math.isfinite(row["value"]))
 
 
 def test_an_infinite_figure_is_none():
     rows = [report.judge("R3", False, math.inf, "It is outside.")]
-    assert report.complete("l2", 1.0, 3, rows, "").as_dict()["checks"][2]["figure"] is None
+    assert report.complete("l2", 1.0, 3, rows, "").as_dict()["checks"][2]["value"] is None
 
 
 def test_the_same_net_gets_the_same_report(linear, batch):
@@ -534,7 +532,7 @@ def test_the_report_does_not_depend_on_the_batch_size_where_nothing_is_random(li
     whole, parts = (checks.fast(linear, *batch, **settings, batch_size=size) for size in (1000, 7))
     for id in ("R9", "R10", "R12", "R20", "R25"):
         assert whole[id].status == parts[id].status
-        assert whole[id].figure == pytest.approx(parts[id].figure, abs=1e-5)
+        assert whole[id].value == pytest.approx(parts[id].value, abs=1e-5)
 
 
 def test_a_net_that_is_always_wrong_leaves_nothing_to_attack(linear, batch):

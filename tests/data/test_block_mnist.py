@@ -1,4 +1,4 @@
-"""BlockMNIST: the mask covers exactly the signal, nothing else tells the label, the recipe's way to it."""
+"""BlockMNIST: the mask covers exactly the signal, nothing else reveals the label, the recipe's way to it."""
 
 import dataclasses
 

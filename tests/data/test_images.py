@@ -42,7 +42,7 @@ def test_small_mnist_takes_all_of_load_s_options():
     small = data.load("mnist_small", n_train=300, n_test=50, size=14, hold_out=0.5, split_seed=3)
     check(small)
     assert small.x_train.shape == (150, 1, 14, 14) and len(small.y_test) == 50
-    # no image occurs twice, so rows tell images apart
+    # no image occurs twice, so rows identify images
     rows = {x.numpy().tobytes() for x in data.load("mnist_small", size=14).x_train}
     assert {x.numpy().tobytes() for x in torch.cat([small.x_train, small.x_test])} <= rows
     other = data.load("mnist_small", n_train=300, n_test=50, size=14, hold_out=0.5, split_seed=4)
@@ -266,7 +266,7 @@ def test_folder_of_classes_is_split_once_and_for_all(tmp_path, write_images):
     assert first.y_train.bincount().tolist() == [8, 8] and first.y_test.bincount().tolist() == [2, 2]
     assert torch.equal(first.x_test, again.x_test)
     assert not torch.equal(first.x_test, other.x_test)
-    # the blue level tells the images of a class apart: none is in both parts
+    # the blue level differs between the images of a class: none is in both parts
     blue = torch.cat([first.x_train, first.x_test])[:, 2, 0, 0].mul(255).round()
     labels = torch.cat([first.y_train, first.y_test])
     assert len({*zip(blue.tolist(), labels.tolist(), strict=True)}) == 20
@@ -523,7 +523,7 @@ def test_hold_out_takes_training_images_and_never_shows_a_test_image():
     assert torch.equal(again.x_train, held.x_train) and len(again.x_test) == 50
 
 
-@pytest.mark.parametrize("share", [0.0, 1.0, -0.5, 1e-9])
-def test_a_share_that_leaves_a_part_empty_is_named(share):
+@pytest.mark.parametrize("fraction", [0.0, 1.0, -0.5, 1e-9])
+def test_a_fraction_that_leaves_a_part_empty_is_named(fraction):
     with pytest.raises(ValueError, match="hold_out"):
-        data.load("digits", hold_out=share)
+        data.load("digits", hold_out=fraction)

@@ -10,9 +10,9 @@ from dataclasses import replace
 import pytest
 
 from companion import data, store
+from companion.code import PACKAGE, reached
 from companion.data import sources
 from companion.data.sources import data_root
-from companion.store.code import PACKAGE, reached
 from companion.training.recipe import Recipe, Target, part
 
 from .conftest import IDX_NAMES, change_unseen

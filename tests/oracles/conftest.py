@@ -41,7 +41,7 @@ def batch(smooth_net):
 
 @pytest.fixture
 def many(smooth_net):
-    """Sixty images with the net's predictions as labels; about half withstand linf 0.012 or l2 0.1."""
+    """Sixty images with the net's predictions as labels; about half are robust to linf 0.012 or l2 0.1."""
     x = random_images(60, seed=5)
     with torch.no_grad():
         return x, smooth_net(x).argmax(1)

@@ -68,7 +68,7 @@ def test_pgd_from_a_given_start(smooth_net, batch, norm, steps):
 
 
 def test_pgd_from_the_random_start_of_torchattacks(smooth_net, batch):
-    """Both draw the same uniform numbers when torch's global generator stands at the same place."""
+    """Both draw the same uniform numbers when torch's global generator is in the same state."""
     x, y = batch
     harry = torchattacks.PGD(smooth_net, eps=EPS["linf"], alpha=STEP["linf"], steps=10, random_start=True)
     torch.manual_seed(3)

@@ -100,7 +100,7 @@ def test_verdicts_do_not_depend_on_the_chunk(norm, protocol, smooth_net, many):
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_active_set_starts_where_the_full_attack_starts(norm, smooth_net, many):
-    """Until a sample falls, it takes the same steps, from the same random start."""
+    """Until a sample is misclassified, it takes the same steps, from the same random start."""
     settings = {"norm": norm, "eps": {"linf": 0.012, "l2": 0.1}[norm], "steps": 10}
     early, last = (
         attacks.pgd(
@@ -108,9 +108,9 @@ def test_active_set_starts_where_the_full_attack_starts(norm, smooth_net, many):
         )
         for flag in (True, False)
     )
-    withstood = attacks.correct(smooth_net, early, many[1])
-    assert withstood.any() and not withstood.all()
-    torch.testing.assert_close(early[withstood], last[withstood], atol=1e-9, rtol=0)
+    robust = attacks.correct(smooth_net, early, many[1])
+    assert robust.any() and not robust.all()
+    torch.testing.assert_close(early[robust], last[robust], atol=1e-9, rtol=0)
 
 
 class Interrupted(nn.Module):
@@ -214,7 +214,7 @@ def test_global_random_numbers_are_not_touched_with_a_generator(smooth_net, batc
 
 
 def test_active_set_is_never_weaker_and_costs_less(smooth_net, many):
-    """A sample that fell at some iterate stays fallen, and is not attacked any further."""
+    """A sample misclassified at some iterate stays so, and is not attacked any further."""
     x, y = many
     settings = {"norm": "linf", "eps": 0.012, "steps": 20, "start": "none"}
     seen = []
@@ -222,8 +222,8 @@ def test_active_set_is_never_weaker_and_costs_less(smooth_net, many):
     early = attacks.pgd(smooth_net, x, y, **settings, stop_early=True)
     hook.remove()
     last = attacks.pgd(smooth_net, x, y, **settings)
-    withstood_early, withstood_last = (attacks.correct(smooth_net, a, y) for a in (early, last))
-    assert not (withstood_early & ~withstood_last).any()
-    assert withstood_early.any() and not withstood_early.all()
+    robust_early, robust_last = (attacks.correct(smooth_net, a, y) for a in (early, last))
+    assert not (robust_early & ~robust_last).any()
+    assert robust_early.any() and not robust_early.all()
     assert sum(seen) < 0.8 * 20 * len(x)  # images that went through the net
     assert (early - x).abs().max() <= 0.012 + 1e-12

@@ -109,7 +109,7 @@ def test_optimum_against_the_bounds_l2(linear, project_last):
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_verdicts_on_two_classes_are_exact(linear, norm):
-    """A sample falls exactly when the largest gain of the margin exceeds its margin."""
+    """A sample is misclassified exactly when the largest gain of the margin exceeds its margin."""
     generator = torch.Generator().manual_seed(3)
     x = 0.3 + 0.4 * torch.rand(200, DIMENSIONS, generator=generator, dtype=torch.float64)
     with torch.no_grad():
@@ -181,7 +181,7 @@ def test_radius_zero_is_the_identity(smooth_net, batch, norm, start):
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_the_strong_worst_case_counts_what_the_papers_attack_felled(norm):
-    """Given the paper's verdicts, the strong protocol can only fell more, and never revives a sample."""
+    """Given the paper's verdicts, the strong protocol can only find more misclassified, and never fewer."""
     torch.manual_seed(5)
     net = nn.Sequential(nn.Linear(DIMENSIONS, 30), nn.ReLU(), nn.Linear(30, 10))
     x = torch.rand(60, DIMENSIONS)
@@ -202,7 +202,7 @@ def test_the_strong_worst_case_counts_what_the_papers_attack_felled(norm):
     assert 0 < survivors.sum() < 60
     assert not (strong.robust & ~survivors).any()
     assert strong.worst <= paper.worst <= paper.mean
-    with pytest.raises(ValueError, match="standing"):
+    with pytest.raises(ValueError, match="robust goes with"):
         attacks.evaluate(net, x, y, norm=norm, eps=eps, protocol="ir_paper", robust=survivors)
 
 

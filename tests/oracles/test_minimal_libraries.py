@@ -53,14 +53,14 @@ def test_ddn(problem):
 
 
 def test_bim_with_foolbox_iterations_at_our_radius(problem):
-    """foolbox 3 has no binary search; at the radius ours ended with, its loop fells what ours felled."""
+    """foolbox 3 has no binary search; at the radius ours ended with, its loop succeeds where ours did."""
     net, x, y = problem
     ours = attacks.l2_bim(net, x, y).distance
     model = foolbox.PyTorchModel(net, bounds=(0, 1))
-    fell = []
+    misled = []
     for image, label, radius in zip(x.split(1), y.split(1), ours.tolist(), strict=True):
         attack = foolbox.attacks.L2BasicIterativeAttack(rel_stepsize=1 / 6, steps=10, random_start=False)
         criterion = foolbox.criteria.Misclassification(label)
         found = attack.run(model, image, criterion, epsilon=1.02 * radius)
-        fell.append(net(found).argmax(1) != label)
-    assert torch.cat(fell).float().mean() > 0.9
+        misled.append(net(found).argmax(1) != label)
+    assert torch.cat(misled).float().mean() > 0.9

@@ -348,7 +348,7 @@ def fail_in_two_words(task):
     raise TwoWords("no", "way")
 
 
-def test_a_failure_that_cannot_be_sent_is_told_in_words(folder):
+def test_a_failure_that_cannot_be_sent_is_described_in_words(folder):
     with pytest.raises(RuntimeError, match="TwoWords: no way"):
         run(range(200), here=slowly, there=fail_in_two_words)
 

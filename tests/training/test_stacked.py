@@ -98,7 +98,7 @@ def test_other_trainings_are_done_alone(change):
 
 
 @pytest.mark.parametrize("change", [{"epochs": 5}, {"batch_size": 40}, {"data": part("digits", n_train=200)}])
-def test_kinds_are_told_apart(change):
+def test_kinds_differ(change):
     assert stacked.kind(ONE) == stacked.kind(SEEDS[1]) == stacked.kind(replace(ONE, mask=Mask(0.5)))
     assert stacked.kind(ONE) != stacked.kind(replace(ONE, **change))
 
@@ -171,7 +171,7 @@ def test_a_member_that_cannot_be_trained_takes_no_other_with_it(jobs, other):
 @pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_what_needs_a_healthy_member_of_a_stack_is_trained(monkeypatch, jobs):
-    """SEEDS[2], which the masked nets need, stands in one stack with a net that diverges."""
+    """SEEDS[2], which the masked nets need, is in one stack with a net that diverges."""
     wild = replace(ONE, seed=7)
     train = stacked.train
 

@@ -36,12 +36,18 @@ def apgd(
 
     Source: Croce & Hein 2020, algorithm 1.
 
-    x: (B, ...) in [0, 1]; y: (B,) int64. eps: pixel units. steps: gradient steps.
-    loss: "cross_entropy", "margin" or "dlr" (a key of OBJECTIVES). target: int64 (B,), classes other than y
-    to drive the samples to; loss is then "margin" or "dlr" (a key of TARGETED).
+    x: (B, ...) in [0, 1].
+    y: (B,) int64.
+    norm: "l2" or "linf".
+    eps: radius, pixel units.
+    steps: gradient steps.
+    loss: "cross_entropy", "margin" or "dlr" (a key of OBJECTIVES).
+    target: int64 (B,), classes other than y to drive the samples to; loss is then "margin" or "dlr" (a key
+    of TARGETED).
     start: "ball" (uniform), "image", "none", or a tensor shaped like x, pulled into the ball; from a given
     start nothing is random.
     stop_early: a sample stops at its first misclassified iterate, whatever its target (the active set).
+    generator: of the random start.
 
     Returns, shaped like x, in [0, 1] and within eps of x, the iterate of the greatest loss; with stop_early
     the first misclassified iterate of each sample that has one. eps = 0 returns x itself, bit for bit.
@@ -97,7 +103,7 @@ def apgd(
 
 
 def _begin(x: Tensor, classes: Tensor, image: Tensor, eps: float) -> SimpleNamespace:
-    """Where the search of each sample stands: tensors with one entry per sample."""
+    """The state of the search for each sample: tensors with one entry per sample."""
     return SimpleNamespace(
         index=torch.arange(len(x), device=x.device),
         clean=x,

@@ -27,7 +27,10 @@ def strong(
     restarts: int,
     generator: torch.Generator | None,
 ) -> Iterator[Member]:
-    """PGD on the cross-entropy, then PGD on the margin, `restarts` times each, from random starts."""
+    """PGD on the cross-entropy, then PGD on the margin, `restarts` times each, from random starts.
+
+    The settings as in attacks.evaluate.
+    """
     run = {"norm": norm, "eps": eps, "steps": steps, "step_size": step_size, "stop_early": True}
     for loss in ("cross_entropy", "margin"):
         for _ in range(restarts):
@@ -53,11 +56,14 @@ def reference(
 
     Source: AutoAttack (Croce & Hein 2020), with restarts, and with PGD on the margin where it has FAB.
 
-    steps: gradient steps of a run. restarts: runs of APGD on the cross-entropy, and of PGD on the margin;
-    after the strong protocol, which does both, 0 leaves them out.
+    model, x, y, norm, eps, batch_size, generator: as in attacks.evaluate.
+    steps: gradient steps of a run.
+    restarts: runs of APGD on the cross-entropy, and of PGD on the margin; after the strong protocol, which
+    does both, 0 leaves them out.
     targets: classes that APGD aims at in one run each, those likeliest on the clean image first; at most
     all wrong ones. Its loss is dlr; nets of 2 or 3 classes have too few for it and are attacked on the
-    targeted margin, as the name then says. queries: forward passes of Square; 0 leaves it out.
+    targeted margin, as the name then says.
+    queries: forward passes of Square; 0 leaves it out.
     """
     ball = {"norm": norm, "eps": eps}
     run = {**ball, "steps": steps, "stop_early": True}

@@ -52,20 +52,25 @@ def evaluate(
 ) -> RobustnessResult:
     """Attack x and say which samples are robust: classified correctly whatever the attack found.
 
-    protocol "strong" (default): `restarts` times cross-entropy and `restarts` times the margin loss, no
+    protocol: "strong" (default), `restarts` times cross-entropy and `restarts` times the margin loss, no
     gradient floor; a sample is not robust from its first misclassified iterate on, and later restarts attack
-    only what is still robust, so `worst` is the robust accuracy. step_size None: the falling step of
-    attacks.pgd.
-    protocol "reference": APGD on cross-entropy and towards `targets` classes, PGD on the margin, Square with
-    `queries` (attacks.ensembles.reference), judged in the same way; the attacks choose their step sizes.
-    protocol "ir_paper": the conventions of IR's released code (attacks.IR_PAPER), every restart on every
-    sample, only the last iterate judged; the paper reports `mean`. step_size None: 2.5 * eps / steps.
-    steps, restarts, targets, queries: None for the protocol's own (attacks.BUDGETS).
+    only what is still robust, so `worst` is the robust accuracy;
+    "reference", APGD on cross-entropy and towards `targets` classes, PGD on the margin, Square with
+    `queries` (attacks.ensembles.reference), judged in the same way; the attacks choose their step sizes;
+    "ir_paper", the conventions of IR's released code (attacks.IR_PAPER), every restart on every
+    sample, only the last iterate judged; the paper reports `mean`.
+    steps: gradient steps of a run; None, here and below, for the protocol's own number (attacks.BUDGETS).
+    step_size: None for the decreasing step of attacks.pgd, in "ir_paper" for 2.5 * eps / steps.
+    restarts: of each attack.
+    targets: classes aimed at, in "reference".
+    queries: of Square, in "reference".
+    batch_size: samples attacked at once.
     robust: bool (B,), for "strong" and "reference": what earlier attacks left robust, such as
     `paper.robust.all(0)`; the others count as misclassified, so the worst case is over those attacks too and
     never above theirs, and no work is done twice.
+    generator: of the random starts.
 
-    Shapes, units and errors as in `attacks.pgd`.
+    x, y, norm, eps and errors as in `attacks.pgd`.
     """
     if protocol not in BUDGETS:
         raise ValueError(f"protocol={protocol!r}; expected one of {', '.join(BUDGETS)}")
@@ -138,7 +143,7 @@ def _ir_paper(
 
 @torch.no_grad()
 def correct(model: nn.Module, x: Tensor, y: Tensor, *, batch_size: int = 1000) -> Tensor:
-    """Which samples the net classifies rightly, in eval mode: bool (B,); none with a NaN among its logits.
+    """Which samples the net classifies correctly, in eval mode: bool (B,); none with a NaN among its logits.
 
     Errors as in `attacks.pgd`.
     """

@@ -19,7 +19,8 @@ def fgsm(
 ) -> Tensor:
     """x + eps * sign(grad_x loss), clipped to [0, 1]; for l2, x + eps * grad / ||grad||_2.
 
-    Source: Goodfellow et al. 2015; IR eq. 6. Shapes, units and errors as in `pgd`.
+    Source: Goodfellow et al. 2015; IR eq. 6.
+    x, y, norm, eps, loss, mode, generator: as in `pgd`, with its shapes, units and errors.
     """
     return pgd(
         model,

@@ -33,16 +33,21 @@ def pgd(
     Source: Madry et al. 2018; IR (Noack et al. 2020) eq. 11-12, with the gradient inside sign() that
     eq. 11 omits (IR-E2) and the l2-normalised gradient for l2 that its code uses.
 
-    x: (B, ...) in [0, 1]; y: (B,) int64.
-    eps, step_size: pixel units. A step_size given is constant; without one the step falls linearly from
-    2 * eps to 0: it starts wide, as in Croce & Hein 2020, and ends fine. (On digits nets a constant
-    2.5 * eps / steps left up to 7 points more robust.)
+    x: (B, ...) in [0, 1].
+    y: (B,) int64.
+    norm: "l2" or "linf".
+    eps: radius, pixel units.
+    steps: gradient steps.
+    step_size: pixel units, constant; without one the step decreases linearly from 2 * eps to 0: it starts
+    wide, as in Croce & Hein 2020, and ends fine. (On digits nets a constant 2.5 * eps / steps left up to 7
+    points more robust.)
     loss: "cross_entropy" or "margin" (a key of OBJECTIVES).
     protocol: how the attack starts, steps and projects; a paper's own is weaker (attacks.protocols).
     start: None for the protocol's, "ball", "image", "none", or a tensor shaped like x, pulled into the ball.
     stop_early: a sample stops at its first misclassified iterate (the active set): never weaker than
     judging the last iterate, and cheaper.
     mode: "train" keeps dropout and batch statistics active, as the papers' adversarial training does.
+    generator: of the random start.
     dtype: None, or torch.bfloat16 for gradients computed under autocast, about twice as fast for larger nets
     where the device has it. Iterates and projections keep x's precision; stop_early asks the full-precision
     net wherever rounded logits leave doubt; callers predict again in full precision (attacks.correct).

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from companion import guards
 from companion.attacks.objectives import margin
 
-#: Rounded logits leave doubt where their margin is below this share of their spread. bfloat16 keeps 8 bits,
-#: an error of 0.4 % in every layer; in the margins of IR's CNN it was at most 0.3 % of the spread.
+#: Rounded logits leave doubt where their margin is below this fraction of their spread. bfloat16 keeps 8
+#: bits, an error of 0.4 % in every layer; in the margins of IR's CNN it was at most 0.3 % of the spread.
 DOUBT = 0.02
 
 
@@ -31,7 +31,7 @@ def predict(model: nn.Module, x: Tensor, dtype: torch.dtype | None) -> Tensor:
 def still_correct(
     model: nn.Module, x: Tensor, y: Tensor, logits: Tensor, dtype: torch.dtype | None
 ) -> Tensor:
-    """Which samples the full-precision net classifies rightly, bool (B,), given the logits of the attack.
+    """Which samples the full-precision net classifies correctly, bool (B,), given the logits of the attack.
 
     Rounded logits are taken at their word only far from the boundary; the net is asked about the others, so
     no sample leaves an attack that full precision would keep in it.
@@ -57,7 +57,8 @@ def flips(
     """Which verdicts on x, right or wrong, full precision turns round, in eval mode: bool (B,).
 
     dtype: the precision of the verdicts in question; with None both are x's own. The second prediction is
-    made with another batch size, so it also tells whether verdicts hang on that. Errors as in `attacks.pgd`.
+    made with another batch size, so it also shows whether verdicts depend on that. Errors as in
+    `attacks.pgd`.
     """
     guards.check_images(x, y, model)
 

@@ -40,7 +40,7 @@ BR_PAPER = Protocol("br_paper", start="none", grad_floor=2e-8)
 
 PROTOCOLS = {protocol.name: protocol for protocol in (STRONG, IR_PAPER, BR_PAPER)}
 
-#: What attacks.evaluate spends under each protocol unless told otherwise.
+#: What attacks.evaluate spends under each protocol by default.
 BUDGETS = {
     "strong": {"steps": 40, "restarts": 2},
     "reference": {"steps": 100, "restarts": 5, "targets": 9, "queries": 5000},

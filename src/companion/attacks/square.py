@@ -33,15 +33,19 @@ def square(
     """Square attack: change one window of the best image so far, keep the change where the margin rises.
 
     Source: Andriushchenko et al. 2020, algorithms 1 to 3, with the margin as loss. linf: the window moves to
-    x + eps or x - eps, by channel. l2: a second window hands its share of the norm to the first, where a bump
+    x + eps or x - eps, by channel. l2: a second window hands its part of the norm to the first, where a bump
     of either sign is added. A sample stops at its first misclassified image (the active set). The net may be
     a black box: only logits are used, so gradients that are masked, zero or wrong mislead nobody.
 
     x: (B, C, H, W) in [0, 1]; (B, H, W) and (B, D) count as images of one channel, or of one row.
-    y: (B,) int64. eps: pixel units. queries: forward passes per sample. p: share of the image that
-    the first windows cover (AutoAttack's default).
+    y: (B,) int64.
+    norm: "l2" or "linf".
+    eps: radius, pixel units.
+    queries: forward passes per sample.
+    p: fraction of the image that the first windows cover (AutoAttack's default).
     seeds: int64 (B,), drawn from the generator unless given. A sample's random numbers follow from its own
-    seed, so its result depends neither on its batch nor on which others still stand.
+    seed, so its result depends neither on its batch nor on which others are still robust.
+    generator: of the seeds.
 
     Returns x_adv, shaped like x, in [0, 1] and within eps of x: misclassified, or the image of the greatest
     margin. eps = 0 returns x itself, bit for bit.
@@ -56,7 +60,7 @@ def square(
     if queries < 1:
         raise ValueError(f"queries={queries}; expected at least 1")
     if not 0 < p <= 1:
-        raise ValueError(f"p={p}; expected a share of the image in (0, 1]")
+        raise ValueError(f"p={p}; expected a fraction of the image in (0, 1]")
     if seeds is not None and (seeds.dtype != torch.int64 or seeds.shape != y.shape):
         raise ValueError(
             f"seeds has dtype {seeds.dtype} and shape {tuple(seeds.shape)}; expected one int64 for each of "
@@ -82,22 +86,22 @@ def square(
             logits = model(image.reshape(-1, *x.shape[1:]))
             if query == 0:
                 guards.check_labels(y, logits)
-            value, standing = margin(logits, labels), logits.argmax(1) == labels
-            better = (value > highest) | ~standing
+            value, robust = margin(logits, labels), logits.argmax(1) == labels
+            better = (value > highest) | ~robust
             best = torch.where(better[:, None, None, None], image, best)
             highest = value.where(better, highest)
-            if not standing.all():
-                adversarial[active[~standing]] = best[~standing]
+            if not robust.all():
+                adversarial[active[~robust]] = best[~robust]
                 state = (active, clean, labels, seeds, best, highest)
-                active, clean, labels, seeds, best, highest = (tensor[standing] for tensor in state)
-                if not standing.any():
+                active, clean, labels, seeds, best, highest = (tensor[robust] for tensor in state)
+                if not robust.any():
                     break
     adversarial[active] = best
     return adversarial.view_as(x)
 
 
 def _side(p: float, progress: float, clean: Tensor, norm: str) -> int:
-    """Side of a square covering the share p of the image, halved on schedule; odd and at least 3 for l2."""
+    """Side of a square that covers a fraction p of the image, halved on schedule; odd, at least 3 for l2."""
     height, width = clean.shape[2:]
     halvings = sum(10_000 * progress > query for query in HALVED_AT)
     side = round(sqrt(p / 2**halvings * height * width))

@@ -1,7 +1,7 @@
-"""Does this robustness number deserve belief? Rows R1 to R27 of the evaluation checklist, each a function.
+"""Is this robustness number credible? Rows R1 to R27 of the evaluation checklist, each a function.
 
 `fast` runs those that are cheap, `slow` the others; both return a Report in which every row says passed,
-flagged, failed or not run, with a figure and a sentence. `join` makes one report of both.
+flagged, failed or not run, with a value and a sentence. `join` makes one report of both.
 """
 
 from companion.checks import broken

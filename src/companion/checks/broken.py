@@ -13,91 +13,87 @@ from torch import Tensor, nn
 from companion.attacks import IR_PAPER, pgd
 
 
-class Scaled(nn.Module):
-    """factor * logits: the same decisions, but to float32 a flat cross-entropy once factor is large."""
-
-    def __init__(self, model: nn.Module, factor: float = 30.0):
-        super().__init__()
-        self.model, self.factor = model, factor
-        self.train(model.training)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.factor * self.model(x)
-
-
-class RootOfZero(nn.Module):
-    """logits + sqrt(0): the same numbers, but the derivative of the root at 0, times 0, is NaN.
-
-    So does the standard deviation of a blank patch. An attack that takes signs stands still.
-    """
+class _Around(nn.Module):
+    """A net around another, in its mode."""
 
     def __init__(self, model: nn.Module):
         super().__init__()
         self.model = model
         self.train(model.training)
+
+
+class Scaled(_Around):
+    """factor * logits: the same decisions, but to float32 a flat cross-entropy once factor is large."""
+
+    def __init__(self, model: nn.Module, factor: float = 30.0):
+        super().__init__(model)
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.factor * self.model(x)
+
+
+class RootOfZero(_Around):
+    """logits + sqrt(0): the same numbers, but the derivative of the root at 0, times 0, is NaN.
+
+    So does the standard deviation of a blank patch. An attack that takes signs does not move.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         pixels = x.flatten(1)
         return self.model(x) + (pixels - pixels).sum(1, keepdim=True).sqrt()
 
 
-class Quantised(nn.Module):
+class Quantised(_Around):
     """Pixels rounded to `levels` grey levels: the gradient is zero everywhere."""
 
     def __init__(self, model: nn.Module, levels: int = 17):
-        super().__init__()
-        self.model, self.levels = model, levels
-        self.train(model.training)
+        super().__init__(model)
+        self.levels = levels
 
     def forward(self, x: Tensor) -> Tensor:
         return self.model((x * (self.levels - 1)).round() / (self.levels - 1))
 
 
 class KWinners(nn.Module):
-    """k-winners-take-all: of a sample's activations only the largest share stays, the others become 0.
+    """k-winners-take-all: of a sample's activations only the largest fraction stays, the others become 0.
 
     Which ones stay changes with every small step, so the loss jumps and its gradient leads nowhere.
     """
 
-    def __init__(self, share: float = 0.1):
+    def __init__(self, fraction: float = 0.1):
         super().__init__()
-        self.share = share
+        self.fraction = fraction
 
     def forward(self, x: Tensor) -> Tensor:
         flat = x.flatten(1)
-        k = max(1, round(self.share * flat.shape[1]))
+        k = max(1, round(self.fraction * flat.shape[1]))
         return x * (flat >= flat.topk(k).values[:, -1:]).view_as(x)
 
 
-def k_winners(model: nn.Module, share: float = 0.1) -> nn.Module:
+def k_winners(model: nn.Module, fraction: float = 0.1) -> nn.Module:
     """A copy of the net with KWinners in place of every ReLU, to be trained or used as it is."""
     model = deepcopy(model)
     for parent in model.modules():
         for name, child in parent.named_children():
             if isinstance(child, nn.ReLU):
-                setattr(parent, name, KWinners(share))
+                setattr(parent, name, KWinners(fraction))
     return model.train(model.training)
 
 
-class Probabilities(nn.Module):
+class Probabilities(_Around):
     """softmax(logits) where logits are expected (IR-E3): the loss applies a second softmax."""
-
-    def __init__(self, model: nn.Module):
-        super().__init__()
-        self.model = model
-        self.train(model.training)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.model(x).softmax(1)
 
 
-class Noisy(nn.Module):
+class Noisy(_Around):
     """Gaussian noise added to the image in every forward pass, in eval mode too."""
 
     def __init__(self, model: nn.Module, sigma: float = 0.1):
-        super().__init__()
-        self.model, self.sigma = model, sigma
-        self.train(model.training)
+        super().__init__(model)
+        self.sigma = sigma
 
     def forward(self, x: Tensor) -> Tensor:
         return self.model(x + self.sigma * torch.randn_like(x))

@@ -1,4 +1,4 @@
-"""The bundles: which rows run together, and which work they share."""
+"""The bundles: which rows run together, and which work they have in common."""
 
 import inspect
 from functools import partial
@@ -21,7 +21,7 @@ _IN_FAST, _IN_SLOW = "Runs in checks.fast.", "Runs on request, in checks.slow."
 _WRONG_INPUTS = "The inputs are not what an attack expects (R2)."
 _TOO_FEW_CLASSES = "The net has too few classes for the losses of the attack (R26)."
 _OUTSIDE = "What the attack returns are no images in the ball (R3)."
-_NOTHING_RIGHT = "The net classifies none of the points rightly, so there is nothing to attack."
+_NOTHING_RIGHT = "The net classifies none of the points correctly, so there is nothing to attack."
 
 
 def fast(
@@ -34,7 +34,7 @@ def fast(
     attack: Attack | None = None,
     losses: tuple[str, ...] = COMPARED,
     steps: int = 40,
-    twin: nn.Module | None = None,
+    baseline: nn.Module | None = None,
     recipe: Recipe | None = None,
     verdicts: attacks.RobustnessResult | None = None,
     reported: float | None = None,
@@ -45,23 +45,31 @@ def fast(
 ) -> Report:
     """Rows R1 to R12, R19 to R22 and R25 to R27, for a net and the attack whose accuracy is reported.
 
-    Each row's rule and its source stand at its function, in checks.setup and checks.attack.
+    Each row's rule and source are at its function, in checks.setup and checks.attack.
 
-    x, y: images in [0, 1] and labels; the first `limit` are used. Where an attack is repeated, the first
-    `grid_points` that the net gets right (R4, R10, R11), or the first `grid_points` (R22). eps: pixel units.
+    x: images in [0, 1].
+    y: their labels.
+    norm: "l2" or "linf".
+    eps: radius, pixel units.
     attack: (model, x, y, *, norm, eps, steps, loss, generator) -> x_adv, the very attack the number is
     reported with; its step size has to follow eps and steps, because the rows vary both. Without a keyword
     `trace` (attacks.pgd) R20 is not run. None: attacks.pgd with its active set.
     losses: those whose worst case for each point is reported, such as the strong protocol's two, the default,
     or ("cross_entropy",) for a paper's protocol.
-    twin: a net of the same architecture trained without a defence (R22). recipe: how the net was trained
-    (R27). verdicts, reported: what the page reports, and of which verdicts (R19); without them R19 is about
-    the attacks run here. batch_size: points attacked at once. generator: None for one seeded with 0, so that
-    the same net gets the same report.
+    steps: of the attack.
+    baseline: a net of the same architecture trained without a defence (R22).
+    recipe: how the net was trained (R27).
+    verdicts: of which the page reports an accuracy (R19); without them R19 is about the attacks run here.
+    reported: that accuracy; None for the worst case.
+    limit: points used, the first ones.
+    grid_points: where an attack is repeated, the first that the net gets right (R4, R10, R11), or the first
+    (R22).
+    batch_size: points attacked at once.
+    generator: None for one seeded with 0, so that the same net gets the same report.
 
-    Attacks are shared: one run with each loss serves R1, R3, R9, R12, R19, R20, R21 and R25. Rows that cannot
-    be judged are "not run" and say why; wrong inputs fail R2 and leave the rest not run. So do images outside
-    the ball (R3), a gradient that is no number (R8) and too few classes (R26) with the rows about the attack.
+    One run with each loss serves R1, R3, R9, R12, R19, R20, R21 and R25. Rows that cannot be judged are
+    "not run" and say why; wrong inputs fail R2 and leave the rest not run. So do images outside the ball
+    (R3), a gradient that is no number (R8) and too few classes (R26) with the rows about the attack.
     Raises ValueError on a wrong norm, eps or loss.
     """
     guards.check_norm(norm, eps, x)
@@ -95,11 +103,11 @@ def fast(
             stopped.append(_OUTSIDE)
             return
         found.extend(_at_other_radii(model, x[some], y[some], logits, robust[some], combined, settings))
-        if twin is not None:
+        if baseline is not None:
             few = slice(grid_points)
-            found.append(rows.undefended_twin(twin, x[few], y[few], combined, **settings))
+            found.append(rows.undefended_baseline(baseline, x[few], y[few], combined, **settings))
 
-    def told() -> None:
+    def guarded() -> None:
         try:
             use()
         except guards.NoGradient as error:
@@ -111,9 +119,9 @@ def fast(
     if any(check.id == "R26" and check.status == "failed" for check in found):
         found += [not_run(id, _TOO_FEW_CLASSES) for id in _ON_POINTS]
         return complete(norm, eps, len(x), found, _IN_SLOW)
-    found.append(setup.eval_mode(model, told))
-    if twin is None:
-        found.append(not_run("R22", "No undefended twin was given."))
+    found.append(setup.eval_mode(model, guarded))
+    if baseline is None:
+        found.append(not_run("R22", "No undefended baseline was given."))
     if stopped:
         known = {check.id for check in found}
         found += [not_run(id, stopped[0]) for id in _ON_POINTS if id not in known]
@@ -138,7 +146,7 @@ def _at_the_radius(
     R3 alone where that fails."""
     images, labels = x[right], y[right]
     norm, eps = settings["norm"], settings["eps"]
-    adversarial, withstood, traces = {}, {}, {}
+    adversarial, robust, traces = {}, {}, {}
     for loss in dict.fromkeys((*losses, *COMPARED)):
         traces[loss] = [] if traced else None
         keep = {"trace": traces[loss]} if traced else {}
@@ -146,19 +154,19 @@ def _at_the_radius(
         inside = rows.inside_ball(images, adversarial[loss], norm=norm, eps=eps)
         if inside.status == "failed":
             return [inside], None
-        withstood[loss] = right.clone()
-        withstood[loss][right] = attacks.correct(model, adversarial[loss], labels, batch_size=batch_size)
+        robust[loss] = right.clone()
+        robust[loss][right] = attacks.correct(model, adversarial[loss], labels, batch_size=batch_size)
     one_step = attacks.fgsm(model, images, labels, norm=norm, eps=eps, loss=losses[0])
     single = right.clone()
     single[right] = attacks.correct(model, one_step, labels, batch_size=batch_size)
-    stated = torch.stack([withstood[loss] for loss in losses])
-    robust, repeat = stated.all(0), len(losses)
+    stated = torch.stack([robust[loss] for loss in losses])
+    worst, repeat = stated.all(0), len(losses)
     saved = torch.cat([adversarial[loss] for loss in losses])
     stopped = [traces[loss][-1].isnan() for loss in losses if traces[loss]]
     checks = [
         rows.inside_ball(images.repeat(repeat, *[1] * (x.ndim - 1)), saved, norm=norm, eps=eps),
-        rows.loss_agreement(withstood, losses),
-        rows.many_steps_beat_one(withstood[losses[0]], single),
+        rows.loss_agreement(robust, losses),
+        rows.many_steps_beat_one(robust[losses[0]], single),
         rows.worst_case(stated),
         rows.rising_loss(torch.stack(traces[losses[0]]))
         if traces[losses[0]]
@@ -167,12 +175,12 @@ def _at_the_radius(
             model,
             saved,
             labels.repeat(repeat),
-            fallen=torch.cat(stopped) if stopped else None,
+            misclassified=torch.cat(stopped) if stopped else None,
             batch_size=batch_size,
         ),
-        rows.interval(right, robust),
+        rows.interval(right, worst),
     ]
-    return checks, robust
+    return checks, worst
 
 
 def _at_other_radii(
@@ -217,7 +225,7 @@ def slow(
     restarts: int = 10,
     draws: int = 1000,
     queries: int = 1000,
-    twin: nn.Module | None = None,
+    baseline: nn.Module | None = None,
     limit: int = 1000,
     some: int = 100,
     batch_size: int = 1000,
@@ -225,9 +233,12 @@ def slow(
 ) -> Report:
     """Rows R13 to R18 and R24: the attack has converged, and nothing else beats it.
 
-    Each row's rule stands at its function, in checks.stronger. Arguments as in `fast`. restarts: R14 compares
-    this many with twice as many. draws: of noise, for each of `some` points (R15). queries: of the Square
-    attack (R16). some: points of R15 and R18. The most expensive is R14, then R16.
+    Each row's rule is at its function, in checks.stronger. The most expensive is R14, then R16.
+    restarts: R14 compares this many with twice as many.
+    draws: of noise, for each point (R15).
+    queries: of the Square attack (R16).
+    some: points of R15 and R18.
+    The other settings: as in `fast`.
     """
     guards.check_norm(norm, eps, x)
     x, y, attack, generator = _settled(x, y, attack, limit, generator)
@@ -242,17 +253,17 @@ def slow(
     ball = {"norm": norm, "eps": eps}
     run = ball | {"steps": steps, "generator": generator}
     data = (model, x, y)
-    standing = right.clone()
-    standing[right] = attacks.correct(model, combined(model, x[right], y[right], **run), y[right])
-    few = standing & (standing.cumsum(0) <= some)
+    robust = right.clone()
+    robust[right] = attacks.correct(model, combined(model, x[right], y[right], **run), y[right])
+    few = robust & (robust.cumsum(0) <= some)
     found += [
         stronger.converged_in_steps(*data, right, attack, **run, loss=losses[0]),
         stronger.converged_in_restarts(*data, right, combined, **run, restarts=restarts),
         stronger.random_noise(*data, few, **ball, draws=draws, generator=generator),
-        stronger.black_box(*data, standing, **ball, queries=queries, generator=generator),
-        stronger.transfer(model, twin, x, y, standing, **run),
+        stronger.black_box(*data, robust, **ball, queries=queries, generator=generator),
+        stronger.transfer(model, baseline, x, y, robust, **run),
         stronger.targeted(*data, few, **run),
-        stronger.minimal_distance(*data, right, standing, **ball, batch_size=batch_size),
+        stronger.minimal_distance(*data, right, robust, **ball, batch_size=batch_size),
     ]
     return complete(norm, eps, len(x), found, _IN_FAST)
 

@@ -17,7 +17,7 @@ ROWS: dict[str, tuple[str, str]] = {
     "R7": ("logits, not probabilities", "failed"),
     "R8": ("gradients that vanish", "flagged"),
     "R9": ("losses agree", "failed"),
-    "R10": ("accuracy falls with the radius", "failed"),
+    "R10": ("accuracy decreases with the radius", "failed"),
     "R11": ("large radii reach chance and 0", "failed"),
     "R12": ("many steps beat one", "failed"),
     "R13": ("converged in steps", "flagged"),
@@ -29,7 +29,7 @@ ROWS: dict[str, tuple[str, str]] = {
     "R19": ("worst case for each image", "failed"),
     "R20": ("loss rises along the attack", "flagged"),
     "R21": ("verdicts survive a second prediction", "failed"),
-    "R22": ("undefended twin falls", "failed"),
+    "R22": ("undefended baseline is not robust", "failed"),
     "R23": ("known-broken nets are caught", "failed"),
     "R24": ("minimal distances agree", "flagged"),
     "R25": ("clean accuracy, n and interval beside it", "failed"),
@@ -40,20 +40,20 @@ ROWS: dict[str, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Check:
-    """What one row says: `status` is "passed", "flagged", "failed" or "not run"; `figure` the number it rests
+    """What one row says: `status` is "passed", "flagged", "failed" or "not run"; `value` the number it rests
     on (None where there is none), explained by `sentence`."""
 
     id: str
     name: str
     status: str
-    figure: float | None
+    value: float | None
     sentence: str
 
 
-def judge(id: str, holds: bool, figure: float | None, sentence: str) -> Check:
+def judge(id: str, holds: bool, value: float | None, sentence: str) -> Check:
     """The row's Check: passed if it holds, else failed for a gate and flagged for a flag (ROWS)."""
     name, otherwise = ROWS[id]
-    return Check(id, name, "passed" if holds else otherwise, figure, sentence)
+    return Check(id, name, "passed" if holds else otherwise, value, sentence)
 
 
 def not_run(id: str, reason: str) -> Check:
@@ -78,11 +78,11 @@ class Report:
         return tuple(check.id for check in self.checks if check.status == status)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values; a figure that is not finite becomes None."""
+        """Plain JSON values; a value that is not finite becomes None."""
         plain = asdict(self)
         for row in plain["checks"]:
-            if row["figure"] is not None and not math.isfinite(row["figure"]):
-                row["figure"] = None
+            if row["value"] is not None and not math.isfinite(row["value"]):
+                row["value"] = None
         return plain
 
 
@@ -113,8 +113,8 @@ def join(first: Report, second: Report) -> Report:
     return Report(first.norm, first.eps, max(first.n, second.n), rows)
 
 
-def percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+def percent(fraction: float) -> str:
+    return f"{100 * fraction:.1f} %"
 
 
 def named(losses: Iterable[str]) -> str:
@@ -123,7 +123,7 @@ def named(losses: Iterable[str]) -> str:
 
 
 def wilson(hits: int, n: int) -> tuple[float, float]:
-    """95 % interval of a share hits / n (Wilson 1927): inside [0, 1], and of positive width at 0 and n."""
+    """95 % interval of a fraction hits / n (Wilson 1927): inside [0, 1], and of positive width at 0 and n."""
     z = 1.959964
     centre, half = hits + z * z / 2, z * math.sqrt(hits * (n - hits) / n + z * z / 4)
     return max(0.0, (centre - half) / (n + z * z)), min(1.0, (centre + half) / (n + z * z))

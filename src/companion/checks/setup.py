@@ -22,7 +22,7 @@ def eval_mode(model: nn.Module, use: Callable[[], object]) -> Check:
     """R1: `use`, which attacks the model, finds it in eval mode and leaves it as it was.
 
     Asked before, of every forward pass in between (parameters must not collect gradients), and after: flags,
-    parameters, buffers and .grad must be unchanged. Figure: how many of these are wrong.
+    parameters, buffers and .grad must be unchanged. Value: how many of these are wrong.
     """
     wrong = []
     if any(module.training for module in model.modules()):
@@ -43,8 +43,10 @@ def eval_mode(model: nn.Module, use: Callable[[], object]) -> Check:
     wrong += sorted(watched)
     after = _state(model)
     wrong += [f"the attack changed its {what}" for what in before if not _same(before[what], after[what])]
-    told = "The net stays in eval mode, and the attack leaves its flags, parameters and buffers as they were"
-    return judge("R1", not wrong, float(len(wrong)), f"{'; '.join(wrong).capitalize() or told}.")
+    unchanged = (
+        "The net stays in eval mode, and the attack leaves its flags, parameters and buffers as they were"
+    )
+    return judge("R1", not wrong, float(len(wrong)), f"{'; '.join(wrong).capitalize() or unchanged}.")
 
 
 def _state(model: nn.Module) -> dict[str, list]:
@@ -65,7 +67,7 @@ def _same(before: list, after: list) -> bool:
 
 
 def inputs(model: nn.Module, x: Tensor, y: Tensor) -> Check:
-    """R2: x is floating point in [0, 1] and finite, y are classes of the model. Figure: largest |x|."""
+    """R2: x is floating point in [0, 1] and finite, y are classes of the model. Value: largest |x|."""
     try:
         guards.check_images(x, y, model)
         guards.check_labels(y, guards.logits_of(model, x[:2]))
@@ -76,23 +78,23 @@ def inputs(model: nn.Module, x: Tensor, y: Tensor) -> Check:
 
 
 def deterministic(model: nn.Module, x: Tensor, *, passes: int = 5, batch_size: int = 1000) -> Check:
-    """R5: five passes give the same classes, and logits within 1e-4 of their largest size (the figure)."""
+    """R5: five passes give the same classes, and logits within 1e-4 of their largest size (the value)."""
     logits = [forward(model, x, batch_size) for _ in range(passes)]
     scale = logits[0].abs().max().clamp_min(torch.finfo(x.dtype).tiny)
     moved = max(float((other - logits[0]).abs().max() / scale) for other in logits[1:])
     changed = torch.stack([other.argmax(1) != logits[0].argmax(1) for other in logits[1:]]).any(0)
-    share = changed.float().mean().item()
+    fraction = changed.float().mean().item()
     return judge(
         "R5",
-        moved <= 1e-4 and share == 0,
+        moved <= 1e-4 and fraction == 0,
         moved,
-        f"In {passes} passes over the same images {percent(share)} of the predictions change; logits move by "
-        f"{moved:.1g} of their largest size.",
+        f"In {passes} passes over the same images {percent(fraction)} of the predictions change; logits move "
+        f"by {moved:.1g} of their largest size.",
     )
 
 
 def batch_invariant(model: nn.Module, x: Tensor, *, points: int = 64) -> Check:
-    """R6: on 64 points, the same classes in batches of 1, of 7 and all at once. Figure: share that changes.
+    """R6: on 64 points, the same classes in batches of 1, of 7 and all at once. Value: fraction that changes.
 
     Rounding moves logits by up to 0.1 % of their largest size (TF32), batch statistics by far more: a class
     that changes while its logits move by less than 0.5 % was a tie, and is not counted. Flagged when no class
@@ -121,20 +123,20 @@ def batch_invariant(model: nn.Module, x: Tensor, *, points: int = 64) -> Check:
 
 
 def not_probabilities(logits: Tensor) -> Check:
-    """R7: the outputs (B, K) are not in [0, 1] with rows that sum to 1. Figure: largest |row sum - 1|."""
+    """R7: the outputs (B, K) are not in [0, 1] with rows that sum to 1. Value: largest |row sum - 1|."""
     off = float((logits.sum(1) - 1).abs().max())
     probabilities = off < 1e-3 and bool(((logits >= 0) & (logits <= 1)).all())
-    told = (
+    sentence = (
         "Every output lies in [0, 1] and every row sums to 1: these are probabilities, and a second softmax "
         "flattens the loss"
         if probabilities
         else f"Outputs run from {float(logits.min()):.3g} to {float(logits.max()):.3g}: logits"
     )
-    return judge("R7", not probabilities, off, f"{told}.")
+    return judge("R7", not probabilities, off, f"{sentence}.")
 
 
 def class_count(logits: Tensor, losses: tuple[str, ...]) -> Check:
-    """R26: DLR needs 3 classes, the other losses 2. Figure: the number of classes."""
+    """R26: DLR needs 3 classes, the other losses 2. Value: the number of classes."""
     classes = logits.shape[1]
     needed = 3 if "dlr" in losses else 2
     targeted = "enough" if classes >= 4 else "too few"
@@ -150,7 +152,7 @@ def no_choice_on_test_data(model: nn.Module, x: Tensor, recipe: Recipe | None) -
     """R27: the forward pass runs no gradient descent, and the recipe kept no epoch by its test accuracy.
 
     Fails on a backward pass inside the forward pass; flags select="best_test", which IR's official code does
-    (facts 1.3) and a chapter may repeat. Without a recipe the second half is unknown: "not run". Figure: the
+    (facts 1.3) and a chapter may repeat. Without a recipe the second half is unknown: "not run". Value: the
     number of tensors that backward passes inside the forward pass read.
     """
     with _counted_backward() as reads:

@@ -1,7 +1,13 @@
 """Rows that try something stronger: R13 to R18 and R24. Slow; run on request.
 
-`points`, bool (B,), are the ones a row attacks: what the net gets right (R13, R14, R24), or what the reported
-attack left standing (R15 to R18): there, whatever falls was missed by it.
+Their settings, those of the reported attack among them:
+x, y: images and labels, as in checks.fast.
+points: bool (B,), those a row attacks: what the net gets right (R13, R14, R24), or what the reported attack
+left robust (R15 to R18): it missed whatever is misclassified there.
+attack, norm, eps, steps, loss, baseline: as in checks.fast.
+restarts, draws, queries: as in checks.slow.
+targets: wrong classes that R18 aims at.
+generator: of every random number.
 """
 
 import torch
@@ -29,19 +35,19 @@ def converged_in_steps(
     generator: torch.Generator,
 ) -> Check:
     """R13: twice the steps, from the same starts, lower accuracy by at most 0.5 points (or one point) and
-    change the mean loss of what still stands by at most 1 %. Figure: the accuracy lost, in points."""
+    change the mean loss of what is still robust by at most 1 %. Value: the accuracy lost, in points."""
     seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
-    withstood, losses = [], []
+    robust, losses = [], []
     for budget in (steps, 2 * steps):
         start = torch.Generator(generator.device).manual_seed(seed)
         adversarial = attack(
             model, x[points], y[points], norm=norm, eps=eps, steps=budget, loss=loss, generator=start
         )
         logits = forward(model, adversarial)
-        withstood.append(logits.argmax(1) == y[points])
+        robust.append(logits.argmax(1) == y[points])
         losses.append(OBJECTIVES[loss](logits, y[points]))
-    lost = int(withstood[0].sum() - withstood[1].sum())
-    both = withstood[0] & withstood[1]
+    lost = int(robust[0].sum() - robust[1].sum())
+    both = robust[0] & robust[1]
     before, after = (float(v[both].mean()) if both.any() else 0.0 for v in losses)
     change = abs(after - before) / max(abs(before), torch.finfo(x.dtype).tiny)
     return judge(
@@ -49,7 +55,7 @@ def converged_in_steps(
         lost <= max(1, 0.005 * len(y)) and change <= 0.01,
         100 * lost / len(y),
         f"{2 * steps} steps instead of {steps} lower accuracy by {100 * lost / len(y):.1f} points; the "
-        f"loss of what still stands changes by {percent(change)}.",
+        f"loss of what is still robust changes by {percent(change)}.",
     )
 
 
@@ -66,15 +72,15 @@ def converged_in_restarts(
     restarts: int = 10,
     generator: torch.Generator,
 ) -> Check:
-    """R14: twice the restarts lower accuracy by at most 0.5 points (or one point). Figure: what they lower it
-    by. Each restart attacks what the earlier ones left standing."""
-    standing, curve = points.clone(), []
+    """R14: twice the restarts lower accuracy by at most 0.5 points (or one point). Value: by
+    how much. Each restart attacks what the earlier ones left robust."""
+    robust, curve = points.clone(), []
     for _ in range(2 * restarts):
-        index = standing.nonzero().squeeze(1)
+        index = robust.nonzero().squeeze(1)
         if len(index):
             settings = {"norm": norm, "eps": eps, "steps": steps, "generator": generator}
-            standing[index] = correct(model, attack(model, x[index], y[index], **settings), y[index])
-        curve.append(int(standing.sum()))
+            robust[index] = correct(model, attack(model, x[index], y[index], **settings), y[index])
+        curve.append(int(robust.sum()))
     lost = curve[restarts - 1] - curve[-1]
     shown = ", ".join(f"{percent(curve[k - 1] / len(y))} after {k}" for k in (1, restarts, 2 * restarts))
     return judge(
@@ -96,15 +102,15 @@ def random_noise(
     draws: int = 1000,
     generator: torch.Generator,
 ) -> Check:
-    """R15: of the points no noise, uniform in the ball, fells a single one. Figure: the share felled."""
+    """R15: uniform noise in the ball makes the net err on none of the points. Value: the fraction it does."""
     if not points.any():
         return _nothing_left("R15")
     x, y = x[points], y[points]
-    stands = torch.ones_like(y, dtype=torch.bool)
+    robust = torch.ones_like(y, dtype=torch.bool)
     for _ in range(draws):
         noisy = (x + random_start(x, norm, eps, "ball", generator)).clamp(0, 1)
-        stands &= correct(model, noisy, y)
-    return _missed("R15", f"{draws} draws of noise", stands, allowed=0.0)
+        robust &= correct(model, noisy, y)
+    return _missed("R15", f"{draws} draws of noise", robust, allowed=0.0)
 
 
 def black_box(
@@ -118,19 +124,19 @@ def black_box(
     queries: int = 1000,
     generator: torch.Generator,
 ) -> Check:
-    """R16: Square, which needs no gradient, fells at most 0.2 % of the points. Figure: the share felled."""
+    """R16: Square, which needs no gradient, succeeds on at most 0.2 % of the points. Value: that fraction."""
     if not points.any():
         return _nothing_left("R16")
     adversarial = square(
         model, x[points], y[points], norm=norm, eps=eps, queries=queries, generator=generator
     )
-    stands = correct(model, adversarial, y[points])
-    return _missed("R16", f"the Square attack with {queries} queries", stands, allowed=0.002)
+    robust = correct(model, adversarial, y[points])
+    return _missed("R16", f"the Square attack with {queries} queries", robust, allowed=0.002)
 
 
 def transfer(
     model: nn.Module,
-    twin: nn.Module | None,
+    baseline: nn.Module | None,
     x: Tensor,
     y: Tensor,
     points: Tensor,
@@ -140,14 +146,14 @@ def transfer(
     steps: int,
     generator: torch.Generator,
 ) -> Check:
-    """R17: images made on an undefended twin (PGD, all steps) fell at most 0.2 % of the points."""
-    if twin is None:
-        return not_run("R17", "No undefended twin was given.")
+    """R17: images made on an undefended baseline (PGD) mislead this net at 0.2 % of the points at most."""
+    if baseline is None:
+        return not_run("R17", "No undefended baseline was given.")
     if not points.any():
         return _nothing_left("R17")
-    adversarial = pgd(twin, x[points], y[points], norm=norm, eps=eps, steps=steps, generator=generator)
-    stands = correct(model, adversarial, y[points])
-    return _missed("R17", "the attack on an undefended twin", stands, allowed=0.002)
+    adversarial = pgd(baseline, x[points], y[points], norm=norm, eps=eps, steps=steps, generator=generator)
+    robust = correct(model, adversarial, y[points])
+    return _missed("R17", "the attack on an undefended baseline", robust, allowed=0.002)
 
 
 def targeted(
@@ -162,9 +168,9 @@ def targeted(
     targets: int = 9,
     generator: torch.Generator,
 ) -> Check:
-    """R18: APGD towards each of the `targets` likeliest wrong classes fells at most 1 % of the points.
+    """R18: APGD towards each of the `targets` likeliest wrong classes succeeds on at most 1 % of the points.
 
-    Its loss is DLR, or the margin with fewer than 4 classes. Figure: the share felled.
+    Its loss is DLR, or the margin with fewer than 4 classes. Value: that fraction.
     """
     if not points.any():
         return _nothing_left("R18")
@@ -172,29 +178,31 @@ def targeted(
     logits = forward(model, x)
     wrong = logits.scatter(1, y[:, None], -torch.inf).argsort(1, descending=True)[:, :-1][:, :targets]
     loss = "dlr" if logits.shape[1] >= 4 else "margin"
-    stands = torch.ones_like(y, dtype=torch.bool)
+    robust = torch.ones_like(y, dtype=torch.bool)
     for target in wrong.unbind(1):
-        i = stands.nonzero().squeeze(1)
+        i = robust.nonzero().squeeze(1)
+        if not len(i):
+            break
         adversarial = apgd(
             model, x[i], y[i], norm=norm, eps=eps, steps=steps, loss=loss, target=target[i],
             stop_early=True, generator=generator,
         )  # fmt: skip
-        stands[i] = correct(model, adversarial, y[i])
-    return _missed("R18", f"attacks towards {wrong.shape[1]} wrong classes", stands, allowed=0.01)
+        robust[i] = correct(model, adversarial, y[i])
+    return _missed("R18", f"attacks towards {wrong.shape[1]} wrong classes", robust, allowed=0.01)
 
 
 def _nothing_left(id: str) -> Check:
-    return not_run(id, "The reported attack left no point standing that something else could fell.")
+    return not_run(id, "The reported attack left no robust point on which something else could succeed.")
 
 
-def _missed(id: str, what: str, stands: Tensor, *, allowed: float) -> Check:
-    """The share of points the reported attack left standing and `what` fells."""
-    felled = int((~stands).sum())
+def _missed(id: str, what: str, robust: Tensor, *, allowed: float) -> Check:
+    """The fraction of the points robust to the reported attack on which `what` succeeds."""
+    missed = int((~robust).sum())
     return judge(
         id,
-        felled <= (max(1, allowed * len(stands)) if allowed else 0),
-        felled / len(stands),
-        f"Of {len(stands)} points that withstand the reported attack {felled} fall to {what}.",
+        missed <= (max(1, allowed * len(robust)) if allowed else 0),
+        missed / len(robust),
+        f"Of {len(robust)} points robust to the reported attack {missed} are misclassified under {what}.",
     )
 
 
@@ -203,7 +211,7 @@ def minimal_distance(
     x: Tensor,
     y: Tensor,
     points: Tensor,
-    standing: Tensor,
+    robust: Tensor,
     *,
     norm: str,
     eps: float,
@@ -212,16 +220,16 @@ def minimal_distance(
     """R24: the l2 distances of a minimal-distance attack (DDN) give the accuracy PGD gives, within 3 points
     or what `excess` leaves to chance.
 
-    Its images must be misclassified, and on an affine net no distance may be below the exact one. standing:
-    what the reported attack left. Figure: accuracy by distances - accuracy by the attack, in points.
+    Its images must be misclassified, and on an affine net no distance may be below the exact one. robust:
+    what the reported attack left. Value: accuracy by distances - accuracy by the attack, in points.
     """
     if norm != "l2":
         return not_run("R24", "The minimal-distance attacks measure l2.")
     found = ddn(model, x[points], y[points], batch_size=batch_size)
     farther = points.clone()
     farther[points] = found.distance > eps
-    gap = difference(farther, standing)
-    chance = not (excess(farther, standing) or excess(standing, farther))
+    gap = difference(farther, robust)
+    chance = not (excess(farther, robust) or excess(robust, farther))
     reached = found.distance.isfinite()
     wrong = not (reached.any() and correct(model, found.adversarial[reached], y[points][reached]).any())
     exact = linearised_robustness(model, x[points]) if _affine(model, x) else torch.zeros_like(found.distance)
@@ -230,8 +238,8 @@ def minimal_distance(
         "R24",
         (abs(gap) <= 3 or chance) and wrong and possible,
         gap,
-        f"By minimal distances {percent(accuracy(farther))} withstand radius {eps:g}, by the attack "
-        f"{percent(accuracy(standing))}; {'all' if wrong else 'not all'} of their images are misclassified"
+        f"By minimal distances {percent(accuracy(farther))} are robust at radius {eps:g}, by the attack "
+        f"{percent(accuracy(robust))}; {'all' if wrong else 'not all'} of their images are misclassified"
         f"{'' if possible else ', and some are nearer than the exact distance'}.",
     )
 

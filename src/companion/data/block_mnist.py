@@ -37,10 +37,14 @@ def block_mnist(
     Source: SH section 5 (Shah et al. 2021). No code of it is public: which classes, which patch and how large
     are settings here. Which block is on top is a fair coin for each image, drawn for the whole set, so that
     a smaller subset lies inside a larger one.
-    of: the image set, as in data.load. classes: its labels that are kept, in the order of the new ones.
-    patch, patch_size: what the null block shows, see `null_block`. top: the signal block is always on top
-    (BlockMNIST-Top). root, device, n_train, n_test, split_seed, size, hold_out: as in data.load; size is the
-    side of one block. A recipe names the set: data=part("block_mnist", of="mnist", top=True).
+    of: the image set, as in data.load.
+    classes: its labels that are kept, in the order of the new ones.
+    patch: what the null block shows, see `null_block`.
+    patch_size: its side, see `null_block`.
+    top: the signal block is always on top (BlockMNIST-Top).
+    size: side of one block.
+    root, device, n_train, n_test, split_seed, hold_out: as in data.load.
+    A recipe names the set: data=part("block_mnist", of="mnist", top=True).
     Raises ValueError for images of several channels, fewer than two classes, a class the set does not have
     and a patch that does not fit into a block, and as data.load does.
     """

@@ -47,8 +47,11 @@ def load(
 ) -> Images:
     """Load mnist_small, digits, mnist, fashion_mnist, cifar10 or folder:PATH as tensors on `device`.
 
+    name: of the set.
     root: folder of the downloaded sets (see `companion.data`).
-    n_train, n_test: keep a subset (`Images.subset` with split_seed).
+    device: where the tensors are.
+    n_train: keep so many training images (`Images.subset` with split_seed).
+    n_test: keep so many test images.
     split_seed: also fixes the stratified split of digits (1,437 train, 360 test) and of an image folder
     without train/ and test/ (80 % train, 20 % test); the other sets come split.
     size: resize all images to size x size (bilinear with antialiasing).

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from companion.data.image_set import Images
 
-#: The classes of BR's figure 3b: means, and the covariance both share.
+#: The classes of BR's figure 3b: means, and the covariance of both.
 MEANS = ((1.2, 0.1), (-1.2, -0.1))
 COVARIANCE = ((0.1, -0.01), (-0.01, 0.002))
 #: As printed in BR's appendix A.1; not positive semi-definite, so no distribution has it (BR-E1).
@@ -38,7 +38,10 @@ def gaussians(
     adversary, 0.25, reaches as far as a boundary between the classes can give way.
     Class 0 is BR's class 1, which its figure attacks (BR-E4). Deviation: the code has no test points. The few
     of those drawn here that lie outside the square are moved to its edge.
-    split_seed draws the points; n_train, n_test, hold_out, device: as in data.load.
+    covariance: of both classes, 2 x 2.
+    n: points of each class in either part.
+    split_seed: draws the points.
+    n_train, n_test, hold_out, device: as in data.load.
     Raises ValueError for a matrix that is no covariance.
     """
     covariance = torch.tensor(covariance, dtype=torch.float64)
@@ -77,6 +80,13 @@ def one_hot_blocks(
     also speaks of noise blocks, BP-E2); SH's simplified BlockMNIST (noise_blocks = relevant).
     Returns points of (relevant + noise_blocks) * block coordinates (v + 1) / 2 in [0, 1]: gradients are
     twice, distances and radii half of those in the papers' coordinates. Class 1 is y = 1.
+    relevant: blocks that may hold the signal.
+    noise_blocks: further blocks, which never do.
+    block: coordinates of a block.
+    eta: radius of the noise.
+    n_train, n_test: points drawn.
+    split_seed: draws them.
+    device: where the tensors are.
     Raises ValueError for sizes below 1 and eta outside [0, 1), where noise could pass for signal.
     """
     for name, value, least in (

@@ -1,5 +1,14 @@
 """What a chapter's cells call: trainings and measurements of many nets."""
 
+from companion.experiment.comparing import (
+    Difference,
+    compared,
+    difference,
+    rank_correlation,
+    verdicts_of,
+    where,
+)
+from companion.experiment.nets import Nets, choose_device, measure, train
 from companion.experiment.retraining import (
     Leak,
     area_under,
@@ -13,14 +22,24 @@ from companion.experiment.retraining import (
 from companion.experiment.unmasking import pred_power, unmaskings
 
 __all__ = [
+    "Difference",
     "Leak",
+    "Nets",
     "area_under",
+    "choose_device",
+    "compared",
     "diff_roar",
+    "difference",
     "mask_leak",
+    "measure",
     "mu_kar",
     "mu_roar",
     "pred_power",
+    "rank_correlation",
     "retrained_accuracies",
     "retrainings",
+    "train",
     "unmaskings",
+    "verdicts_of",
+    "where",
 ]

@@ -8,6 +8,7 @@ them once and resumably, and `retrained_accuracies` reads off the curve.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 import torch
 from torch import Tensor
@@ -47,7 +48,7 @@ def retrained_accuracies(
     Nets that the store lacks are trained; accuracies are kept there too.
     """
     every = retrainings(recipe, mask, fractions=fractions, seeds=seeds)
-    found = [store.measure(metrics.accuracy, r, device=device) for r in every]
+    found = [fmean(store.measure(metrics.clean_accuracy, r, device=device)) for r in every]
     return torch.tensor(found, dtype=torch.float64).view(len(fractions), len(seeds))
 
 

@@ -1,6 +1,6 @@
 """The alignment penalty that ET's outlook proposes (Etmann et al. 2019, section 5), and its two controls.
 
-ET warns that it also shrinks the gradient, and that only an experiment can tell the two effects apart. Three
+ET warns that it also shrinks the gradient, and that only an experiment can separate the two effects. Three
 families of nets over a grid of weights do: "outlook", "norm" (the shrinking alone) and "angle" (the turning
 alone). Beside accuracy and distance, report cos(x, g), ||g||, ||g+|| and psi+ of metrics.alignment_terms.
 rho~ = psi+ / ||g+|| says whether a gain came from a longer lead or a shorter gradient, and by theorem 1

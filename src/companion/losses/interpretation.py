@@ -20,15 +20,20 @@ def interpretation(
 ) -> Tensor:
     r"""CE - lambda_d * mean_i cos(J_c(x_i), I(x_i)) + lambda_m * ||J_c||.
 
-    Source: IR eq. 9. J_c is the input gradient of the true-class logit, target the map I(x), shaped like x;
-    the cosine is signed and over all C*H*W entries; a target of zeros has cosine 0.
+    Source: IR eq. 9. J_c is the input gradient of the true-class logit; the cosine is signed and over
+    all C*H*W entries; a target of zeros has cosine 0.
+    x: (B, ...) in [0, 1].
+    y: (B,) int64.
+    target: the map I(x), shaped like x.
+    lambda_d: weight of the direction.
+    lambda_m: weight of the magnitude.
     reduction: "batch" is the official code, one Frobenius norm over the stacked B x D gradients, which is
     sqrt(B) times the root mean square of the per-sample norms, so lambda_m goes with the batch size.
     "sample" is eq. 9 as written, the mean of the per-sample norms (IR-E14).
     of: "logit", or "probability", which the official CIFAR-10 code regularises (IR-E3).
     centred_norm: take the norm of the gradient of the output minus the mean of all outputs (ours): a function
     added to every logit changes no decision, but it can hide in J_c or be hidden by it.
-    x: (B, ...) in [0, 1]; y: (B,) int64. Deviation from the code: without the constant lambda_d it adds.
+    Deviation from the code: without the constant lambda_d it adds.
     Raises ValueError on another reduction or output, or a target of another shape.
     """
     if target.shape != x.shape:

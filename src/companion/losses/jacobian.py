@@ -59,12 +59,16 @@ def jacobian(
 ) -> Tensor:
     """CE + lambda_j * penalty(J), J the K x D Jacobian of the logits.
 
+    x: (B, ...) in [0, 1].
+    y: (B,) int64.
+    lambda_j: weight of the penalty.
     penalty: "half_squared", 1/2 of the batch mean of ||J||_F^2 (Hoffman's library, the default of IR's
     code); "sample", the batch mean of ||J||_F (IR eq. 13); "batch", one un-squared norm over the whole batch
     (the other switch of IR's code, and Jakubovitz & Giryes' script). They differ in power, factor and
     batch scaling, so lambda_j does not carry over; the paper does not say which gave its 0.32.
     projections: n random projections a step (IR and Hoffman: 1), or None for the exact Jacobian.
-    factor_k: keep the factor K that eq. 14 lacks (IR-E4). x: (B, ...) in [0, 1]; y: (B,) int64.
+    factor_k: keep the factor K that eq. 14 lacks (IR-E4).
+    generator: of the projections.
     Deviation: the exact Jacobian uses one forward pass, so all its rows see one dropout mask; the official
     switch repeats the batch K times and gives every row another mask.
     Raises ValueError on another penalty or projections < 1.

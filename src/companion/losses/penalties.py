@@ -27,10 +27,17 @@ def penalised(
 
     Source: BP section III-B, which names the three norms and nothing else: whether they are squared, whether
     biases count, and of what the gradient is are settings here, and lambda is the reader's (facts 5.3).
-    weight_norm, weight_squared, biases: as in `weight_penalty`, or None for no such penalty.
-    gradient_norm, gradient_squared, of: as in `input_gradient_penalty`, or None.
+    x: (B, ...) in [0, 1].
+    y: (B,) int64.
+    weight_norm: as in `weight_penalty`; None for no such penalty.
+    lambda_w: its weight.
+    weight_squared, biases: as in `weight_penalty`.
+    gradient_norm: as in `input_gradient_penalty`; None for no such penalty.
+    lambda_g: its weight.
+    gradient_squared, of: as in `input_gradient_penalty`.
     weights: (B,), what each sample counts in the means, summing to 1, for the distinct points of a set; None:
-    1 / B each. x: (B, ...) in [0, 1]; y: (B,) int64. In the model's current mode.
+    1 / B each.
+    In the model's current mode.
     Raises ValueError on an unknown norm or output, a lambda that is negative or not finite, one without its
     norm, and weights that do not go with x.
     """
@@ -94,7 +101,7 @@ def size(values: Tensor, norm: str, *, squared: bool = False) -> Tensor:
 def check_settings(
     weight_norm: str | None, lambda_w: float, gradient_norm: str | None, lambda_g: float, of: str
 ) -> None:
-    """Raise ValueError, naming the setting and the mend, unless these describe a loss of `penalised`."""
+    """Raise ValueError, naming the setting and the fix, unless these describe a loss of `penalised`."""
     for name, norm, weight in (
         ("lambda_w", weight_norm, lambda_w),
         ("lambda_g", gradient_norm, lambda_g),

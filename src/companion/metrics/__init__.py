@@ -1,6 +1,5 @@
 """Numbers about trained nets; each returns one value per sample."""
 
-from companion.metrics.accuracy import accuracy
 from companion.metrics.alignment import cosine_to_target
 from companion.metrics.alignment_terms import (
     AlignmentTerms,
@@ -18,16 +17,30 @@ from companion.metrics.boundary import (
     mean_displacement,
 )
 from companion.metrics.correlation import Correlation, correlation
+from companion.metrics.gradient_norms import gradient_norms, target_cosine
 from companion.metrics.homogeneous import homogeneous_decomposition
+from companion.metrics.identities import jacobian_identities
 from companion.metrics.jacobian_norms import jacobian_norms
 from companion.metrics.localisation import bottom1, mass_on, ratio, top1
 from companion.metrics.manifold import changed, density, manifold_distance, projection
+from companion.metrics.robustness import (
+    clean_accuracy,
+    reference_accuracy,
+    robust_accuracy,
+    scaled_accuracy,
+)
 from companion.metrics.vii import constant_sign_vii, sign_cosine, vii, vii_chance
 
 __all__ = [
+    "clean_accuracy",
+    "reference_accuracy",
+    "robust_accuracy",
+    "scaled_accuracy",
+    "gradient_norms",
+    "target_cosine",
+    "jacobian_identities",
     "AlignmentTerms",
     "Correlation",
-    "accuracy",
     "alignment",
     "alignment_terms",
     "angle",

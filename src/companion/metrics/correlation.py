@@ -29,8 +29,8 @@ def correlation(
     """Pearson's linear or Spearman's rank correlation, with a percentile bootstrap interval over the pairs.
 
     Source: BR figures 4 and 5 report both kinds, without intervals. kind: "pearson" or "spearman" (ranks of
-    ties are averaged). level: share of the bootstrap distribution inside the interval; resamples in which x
-    or y is constant have no correlation and are left out.
+    ties are averaged). level: fraction of the bootstrap distribution inside the interval; resamples in
+    which x or y is constant have no correlation and are left out.
     Raises ValueError on another kind, lengths that differ, fewer than 3 pairs, NaN or infinity, or constant
     x or y.
     """

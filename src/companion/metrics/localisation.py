@@ -9,10 +9,10 @@ from torch import Tensor
 
 
 def top1(maps: Tensor, signal: Tensor) -> Tensor:
-    """1 where the largest |value| is on the signal, else 0; of several equal ones, the share on the signal.
+    """1 where the largest |value| is on the signal, else 0; of equal ones, the fraction on the signal.
 
-    Source: SH's released toy notebook, P[argmax_j |g_j| = signal]. A constant map has the signal's share of
-    the entries, which is what chance gives.
+    Source: SH's released toy notebook, P[argmax_j |g_j| = signal]. A constant map has the signal's fraction
+    of the entries, which is what chance gives.
     """
     sizes, on = _flat(maps, signal)
     largest = sizes == sizes.amax(1, keepdim=True)
@@ -20,7 +20,7 @@ def top1(maps: Tensor, signal: Tensor) -> Tensor:
 
 
 def bottom1(maps: Tensor, signal: Tensor) -> Tensor:
-    """As `top1`, of the smallest |value|: a signal can stand out by being the least marked.
+    """As `top1`, of the smallest |value|: a signal can be the least marked.
 
     Source: SH's released toy notebook, P[argmin_j |g_j| = signal].
     """
@@ -39,7 +39,7 @@ def ratio(maps: Tensor, signal: Tensor) -> Tensor:
 
 
 def mass_on(maps: Tensor, mask: Tensor) -> Tensor:
-    """Share of the map's total |value| on the mask, in [0, 1]; NaN for a map of zeros."""
+    """Fraction of the map's total |value| on the mask, in [0, 1]; NaN for a map of zeros."""
     sizes, on = _flat(maps, mask)
     return (sizes * on).sum(1) / sizes.sum(1)
 
@@ -53,5 +53,5 @@ def _flat(maps: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         ) from None
     on = mask.bool().flatten(1)
     if not (on.any(1) & ~on.all(1)).all():
-        raise ValueError("a mask is all true or all false: it has to tell the signal from the rest")
+        raise ValueError("a mask is all true or all false: it has to separate the signal from the rest")
     return maps.detach().abs().flatten(1), on

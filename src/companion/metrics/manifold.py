@@ -1,6 +1,7 @@
 """How far images lie from the image manifold, as far as a generative model knows it (BR section 2.1)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,13 +23,20 @@ def projection(
     batch_size: int = 1000,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """pi(x) = dec(z), the point of the model's manifold that stands for x: shaped like x, in [0, 1].
+    """pi(x) = dec(z), the point of the model's manifold that represents x: shaped like x, in [0, 1].
 
-    Source: BR section 2.1. latent: z is the "mean" of the encoder's distribution, which makes pi a function;
+    Source: BR section 2.1.
+    model: has encode(x) -> (mean, log-variance) and decode(z), as VaeGan.
+    x: (B, ...) in [0, 1].
+    latent: z is the "mean" of the encoder's distribution, which makes pi a function;
     "sampled" from it, as BR's code does; or "optimised", footnote 2's argmin over z of ||x - dec(z)||_2, by
     `steps` steps of Adam at rate `lr` from the mean, with the best z of each image kept, so that it is never
-    farther than the mean's. The model has encode(x) -> (mean, log-variance) and decode(z), as VaeGan.
-    x: (B, ...) in [0, 1]. Raises ValueError on a wrong range, dtype, device or setting.
+    farther than the mean's.
+    steps: of Adam.
+    lr: its rate.
+    batch_size: images in a pass.
+    generator: of what is sampled.
+    Raises ValueError on a wrong range, dtype, device or setting.
     """
     if latent not in ("mean", "sampled", "optimised"):
         raise ValueError(f'latent={latent!r}; expected "mean", "sampled" or "optimised"')
@@ -66,21 +74,11 @@ def _nearest(model: VaeGan, x: Tensor, start: Tensor, steps: int, lr: float) -> 
     return best
 
 
-def manifold_distance(
-    model: VaeGan,
-    x: Tensor,
-    *,
-    latent: str = "mean",
-    steps: int = 200,
-    lr: float = 0.05,
-    batch_size: int = 1000,
-    generator: torch.Generator | None = None,
-) -> Tensor:
+def manifold_distance(model: VaeGan, x: Tensor, **settings: Any) -> Tensor:
     """d_pi(x) = ||x - pi(x)||_2, per sample (B,), in pixels of [0, 1]: half of BR's, which lie in [-1, 1].
 
-    Source: BR section 2.1; the settings and errors are those of `projection`.
+    Source: BR section 2.1. settings, errors: those of `projection`.
     """
-    settings = {"latent": latent, "steps": steps, "lr": lr, "batch_size": batch_size, "generator": generator}
     return _distance(x, projection(model, x, **settings))
 
 

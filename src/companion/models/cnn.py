@@ -19,7 +19,14 @@ def simple_cnn(
     parameters (padding keeps the size, so 28-14-7, as in the official code). The file IR cites has a
     512-unit dense layer; paper and code use 1024 (IR-E10).
 
-    size: side of the square input in pixels, at least 4. Raises ValueError when two poolings leave nothing.
+    in_channels: of the images.
+    size: side of the square input in pixels, at least 4.
+    classes: logits.
+    channels: filters of the two convolutions.
+    kernel: their side.
+    hidden: units of the dense layer.
+    dropout: fraction of these that is dropped in training.
+    Raises ValueError when two poolings leave nothing.
     """
     if size < 4:
         raise ValueError(f"size={size}; expected at least 4 pixels, the net halves the image twice")

@@ -24,6 +24,13 @@ def lenet(
     Source: LeCun et al. 1998, LeNet-5, with ReLU, max pooling and fully connected maps, as NM section 3.2's
     "LeNet" is commonly built; the second convolution does not pad (28-14-10-5). With the default settings
     on 28x28 images it has 61,706 parameters. For 8x8 images take kernel=3 and padding=(1, 1).
+    in_channels: of the images.
+    size: side of the square input in pixels.
+    classes: logits.
+    channels: filters of the two convolutions.
+    kernel: their side.
+    padding: of each.
+    hidden: units of the two dense layers.
     mean, std: per channel, for normalising inside the net; None for none.
     Raises ValueError when the second pooling leaves nothing.
     """

@@ -43,9 +43,13 @@ def resnet(
 
     Source: He et al. 2016; the default is ResNet-18 (NM section 3.3). Deviation, as is usual for 32x32
     images: a 3x3 stem without stride and without pooling; 11,173,962 parameters.
-    blocks: basic blocks of each stage; the first stage has `width` filters, each further one twice as many at
-    half the side. size: the weights do not depend on it. mean, std: per channel, for normalising inside
-    the net; None for none. Raises ValueError when the strides leave less than one pixel.
+    in_channels: of the images.
+    size: side of the square input in pixels; the weights do not depend on it.
+    classes: logits.
+    blocks: basic blocks of each stage.
+    width: filters of the first stage; each further one has twice as many at half the side.
+    mean, std: per channel, for normalising inside the net; None for none.
+    Raises ValueError when the strides leave less than one pixel.
     """
     if size < 2 ** (len(blocks) - 1):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""BR's VAE-GANs, whose reconstruction stands for the nearest point of the image manifold."""
+"""BR's VAE-GANs, whose reconstruction represents the nearest point of the image manifold."""
 
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
@@ -41,12 +41,17 @@ def vaegan(
 ) -> VaeGan:
     """A VAE-GAN for images (N, in_channels, size, size) in [0, 1]; inside, pixels lie in [-1, 1].
 
-    Source: BR appendix A.3. design: "larsen" for MNIST and Fashion-MNIST (after Larsen et al. 2016), or
-    "miyato" for CIFAR-10 (after Miyato et al. 2018), with spectral normalisation in the discriminator.
-    Glorot-uniform weights, zero biases and TensorFlow's "same" padding, as in the code.
-    latent: BR has 10, and 128 for CIFAR-10. width: filters of the encoder's first layer; all other widths are
-    multiples of it. kernel: of the encoder, 4, or the 5 of the CIFAR-10 code (BR-E5).
-    classes is not used; labels play no part. Train it with losses.vaegan.
+    Source: BR appendix A.3. Glorot-uniform weights, zero biases and TensorFlow's "same" padding, as in the
+    code.
+    in_channels: of the images.
+    size: side of the square input in pixels.
+    classes: not used; labels play no part.
+    design: "larsen" for MNIST and Fashion-MNIST (after Larsen et al. 2016), or "miyato" for CIFAR-10 (after
+    Miyato et al. 2018), with spectral normalisation in the discriminator.
+    latent: BR has 10, and 128 for CIFAR-10.
+    width: filters of the encoder's first layer; all other widths are multiples of it.
+    kernel: of the encoder, 4, or the 5 of the CIFAR-10 code (BR-E5).
+    Train it with losses.vaegan.
     Deviations: batch normalisation comes before the ReLU, as the text has it (the code puts it after), with
     torch's momentum. Sizes other than 28 and 32 are ours: on 8x8 digits use width 16.
     Raises ValueError for another design or kernel, and for a size that is neither 28 nor a multiple of 8.

@@ -22,8 +22,13 @@ def vgg(
 
     Source: Simonyan & Zisserman 2015; the default is VGG-16, configuration D. NM section 3.2 names neither
     depth nor BatchNorm. Deviation: one dense layer in place of three, as is usual for 32x32 images.
-    stages: convolutions before each pooling; (1, 1, 2, 2, 2) is VGG-11. Filters: width, doubled by each stage
-    up to 8 * width. VGG-16 has 14,728,266 parameters with batch_norm, 14,719,818 without.
+    in_channels: of the images.
+    size: side of the square input in pixels.
+    classes: logits.
+    stages: convolutions before each pooling; (1, 1, 2, 2, 2) is VGG-11.
+    width: filters of the first stage, doubled by each further one up to 8 * width.
+    batch_norm: a BatchNorm after each convolution. VGG-16 has 14,728,266 parameters with it, 14,719,818
+    without.
     mean, std: per channel, for normalising inside the net; None for none.
     Raises ValueError when the poolings leave nothing of the image.
     """

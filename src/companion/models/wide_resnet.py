@@ -63,12 +63,18 @@ def wide_resnet(
     """Wide ResNet-`depth`-`width` for images (N, in_channels, size, size) in [0,1]; no normalisation inside.
 
     Source: Noack et al. 2020, CIFAR-10 experiments, as their official code builds it: every convolution has
-    a bias, dropout stands between the two convolutions of a block, the stride sits on the second of them,
+    a bias, dropout is between the two convolutions of a block, the stride is on the second of them,
     and the last BatchNorm has momentum 0.9 (torch's convention: the running statistics follow the newest
     batch). 28-10 has 36,489,290 parameters. Weights start from torch's default initialisation, because the
     official code defines another one and never calls it.
 
-    output="probability" is the official code's double softmax (erratum IR-E3): the network returns
+    in_channels: of the images.
+    size: side of the square input in pixels.
+    classes: outputs.
+    depth: layers, 6n+4.
+    width: factor of the filters.
+    dropout: fraction that is dropped in training.
+    output: "logit", or "probability", the official code's double softmax (erratum IR-E3): the network returns
     softmax(logits), which cross-entropy then passes through a second softmax. Keep "logit" for anything
     but a repetition of that code.
 

@@ -42,9 +42,11 @@ def gradient_x_input(
 ) -> Tensor:
     """g_GX(x) = (x - origin) * g_G(x), signed, shaped like x.
 
-    Source: BR section 3.2, after Shrikumar et al. 2017. BR multiplies by pixels in [-1, 1]: origin 0.5 ranks
-    pixels as it does, so that a black pixel counts as much as a white one; 0 multiplies by pixels in [0, 1],
-    and black ones then have attribution 0.
-    The other settings and errors as in loss_gradient.
+    Source: BR section 3.2, after Shrikumar et al. 2017.
+    x: (B, ...) in [0, 1].
+    y: (B,) int64.
+    origin: BR multiplies by pixels in [-1, 1]; 0.5 ranks pixels as it does, so that a black pixel counts as
+    much as a white one; 0 multiplies by pixels in [0, 1], and black ones then have attribution 0.
+    of, label, chunk: as in loss_gradient, with its errors.
     """
     return (x - origin) * loss_gradient(model, x, y, of=of, label=label, chunk=chunk)

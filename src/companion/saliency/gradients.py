@@ -83,11 +83,19 @@ def smoothgrad(
     """Mean gradient over `samples` noisy copies x + e, e ~ N(0, sigma^2 I). Shaped like x.
 
     Source: Smilkov et al. 2017; IR eq. 10 (where the text's "standard Gaussian" means sigma = 0.15, IR-E11).
-    sigma: in pixels of [0, 1]. IR's code differs from eq. 10 in two ways, both options here: `clamp` clips
-    the noisy copies to [0, 1], `include_clean` adds the noiseless gradient (51 maps, not 50).
+    IR's code differs from eq. 10 in two ways, `clamp` and `include_clean`.
+    x: (B, ...) in [0, 1].
+    y: (B,) int64.
+    sigma: in pixels of [0, 1].
+    samples: noisy copies.
+    of: as in `input_gradient`.
+    clamp: clip the noisy copies to [0, 1].
+    include_clean: add the noiseless gradient (51 maps, not 50).
     chunk: noisy images in one pass (default: tensors.batch_size): several copies of a small batch. Besides
     them x and one sum are in memory, whatever `samples`. The noise is drawn sample by sample
-    over the whole batch, so the result does not depend on chunk. progress: called with the fraction done.
+    over the whole batch, so the result does not depend on chunk.
+    generator: of the noise.
+    progress: called with the fraction done.
     Raises ValueError as `input_gradient` does, and on sigma < 0 or samples < 1.
     """
     guards.check_images(x, y, model)

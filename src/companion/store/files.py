@@ -7,8 +7,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from companion.code import PACKAGE
 from companion.files import write_atomic
-from companion.store.code import PACKAGE
 
 
 def folder() -> Path:

@@ -4,7 +4,7 @@ from functools import lru_cache
 from typing import Any
 
 from companion import attacks, data, losses, models, saliency, transforms
-from companion.store.code import PACKAGE, code_hash, fingerprint
+from companion.code import PACKAGE, code_hash, fingerprint
 from companion.training import stacked
 from companion.training.recipe import Part, Recipe, digest, needed
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from companion import data
-from companion.store.code import NAME, fingerprint, science_hash
+from companion.code import NAME, fingerprint, science_hash
 from companion.store.files import folder, keep, verified
 from companion.store.keys import key
 from companion.store.nets import Report, get, images_of, weights_hash

@@ -3,8 +3,8 @@
 x = y e_j of d blocks has 2d distinct points. A mean over the set is a weighted sum over these, and so is its
 gradient: a step on the points, each with its fraction of the set, is the full-batch step up to rounding, at
 the cost of 20 points instead of 10,000. Nets that differ in seed, drawn set and penalty weights only lie in
-one stack of tensors. Their loss is `losses.penalised`; what is written by hand here is how such a net computes
-its logits and its input gradients, and how those depend on the weights.
+one stack of tensors. Their loss is `losses.penalised`; what is written by hand here is how such a net
+computes its logits and its input gradients, and how those depend on the weights.
 """
 
 from collections.abc import Callable, Sequence

@@ -111,11 +111,18 @@ def run(
 ) -> None:
     """Do every task once, each after those that give what it needs.
 
-    here(task, say): does a task in this process. there(task): does one in one of jobs - 1 other processes,
-    which are spawned: they import the function and are sent the task. begin: called first in each.
-    gives: what a task gives when it is done, by default itself; given: which of it is there when it failed.
+    tasks: what is to be done.
+    needs: what a task needs of what others give.
+    here: here(task, say) does a task in this process.
+    there: there(task) does one in another process, which is spawned: it imports the function and is sent the
+    task.
+    jobs: processes, this one among them.
+    begin: called first in each of the others.
+    gives: what a task gives when it is done, by default itself.
+    given: which of it is there when it failed.
+    weight: of a task, in what is reported; by default 1.
     report: called in this thread as report(done, running, what `here` says or ""), the weight of the tasks
-    done and of those running, by default their number.
+    done and of those running.
     A task that fails leaves out those that need what it did not give; after the rest the first failure is
     raised. A process that dies fails the task it held. Where none starts, a warning says so. An interruption,
     or an exception from `report`, ends the other processes and all of it at once; so does this one's end.
@@ -191,7 +198,7 @@ def _elsewhere(board: _Board, pool: ProcessPoolExecutor, begun: Future, there: C
 
 
 def _enter(begin: Callable[[], None] | None) -> None:
-    """First in each process: it ends with its parent, of whose end by a signal nothing else would tell it."""
+    """First in each process: it ends with its parent, whose end by a signal it would not notice otherwise."""
     Thread(target=_end_with_parent, daemon=True).start()
     if begin is not None:
         begin()
@@ -203,7 +210,7 @@ def _end_with_parent() -> None:
 
 
 def _do(there: Callable[[Any], Any], task: Any) -> None:
-    """In another process; a failure that cannot be sent is told in words."""
+    """In another process; a failure that cannot be sent is described in words."""
     try:
         there(task)
     except Exception as failure:

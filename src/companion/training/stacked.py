@@ -25,7 +25,7 @@ from companion.training.recipe import Recipe, part
 
 
 def kind(recipe: Recipe) -> Recipe | None:
-    """What recipes share that are trained together, all but seed, mask and noise; None for one trained alone.
+    """What recipes trained together have in common, all but seed, mask and noise; None for one trained alone.
 
     Together are perceptrons on cross-entropy, with or without noise modulation: their steps wait for their
     calls, not for arithmetic, so that 16 in one stack took a third of the time. Convolutions become grouped
@@ -150,7 +150,7 @@ def _step(
 
 
 def time_step(recipes: Sequence[Recipe], images: data.Images) -> float:
-    """As training.time_step, of a net among those of the recipes trained together: its share of the step."""
+    """As training.time_step, of a net among those of the recipes trained together: its part of the step."""
     first, count = recipes[0], len(recipes)
     x, y = images.x_train[: first.batch_size], images.y_train[: first.batch_size].expand(count, -1)
     with torch.random.fork_rng(devices=[x.device] if x.device.type == "cuda" else []):

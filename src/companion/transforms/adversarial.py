@@ -25,6 +25,9 @@ def adversarial(
 ) -> Tensor:
     """PGD on the batch, the last iterate: IR and BR train on adversarial samples only.
 
+    x: (B, ...) in [0, 1].
+    y: (B,) int64.
+    norm, eps, steps, step_size, generator: as in attacks.pgd, with its units and errors.
     loss: what the attack maximises, as in attacks.pgd; BR trains with "cross_entropy" and with "margin".
     protocol: a key of attacks.PROTOCOLS; "ir_paper" averages the loss over this batch; for "br_paper" BR's
     step_size of 2 (l2) or 0.02 (linf) halves too.
@@ -32,7 +35,6 @@ def adversarial(
     the other common choice.
     bfloat16: compute the attack's gradients under autocast (attacks.pgd), up to twice as fast where the
     processor has it; the update of the weights keeps full precision.
-    Shapes, units and errors as in attacks.pgd.
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"protocol={protocol!r}; expected one of {', '.join(PROTOCOLS)}")

@@ -23,10 +23,13 @@ def noise_modulation(
 ) -> Tensor:
     """x modulated and demodulated by c = beta + (1 - beta) d, with d fresh noise: shaped like x, not clipped.
 
-    Source: NM eq. 10. beta = 1 returns x itself and draws nothing, so training is standard training bit for
-    bit. model and y are not used: the transform is model-agnostic, and nothing is differentiated.
+    Source: NM eq. 10.
+    model, y: not used; the transform is model-agnostic, and nothing is differentiated.
+    x: (B, C, H, W) in [0, 1], floating point; no range check, which would wait for the GPU at every step.
     carrier: what d is drawn from, "gaussian" (N(0, 1), the paper's default) or another one of
     transforms.CARRIERS, or a call such as "StudentT(df=5)"; see transforms.draw.
+    beta: fraction of the constant. 1 returns x itself and draws nothing, so training is standard training bit
+    for bit.
     centre: 0 modulates the pixels. Where the net normalises inside (models.Normalize), its mean, a number or
     one for each channel, modulates what the net sees after normalising: x' = centre + m (x - centre). The
     paper's text suggests that order; it gives no constants.
@@ -35,7 +38,7 @@ def noise_modulation(
     whole training, as preprocessing the data set once would (NM section 2.3): the noise then depends on the
     image's pixels and this seed alone, is drawn image by image, and `generator` is left alone. An augmented
     copy is another image.
-    x: (B, C, H, W) in [0, 1], floating point; no range check, which would wait for the GPU at every step.
+    generator: of the noise.
     Raises ValueError on beta outside [0, 1], an unknown carrier, or one that is zero, almost surely or, for
     some image, by chance.
     """

@@ -11,7 +11,7 @@ from companion.attacks.minimal.outcome import Minimal, attack_each, column, keep
 #: 0.999999 leaves a slope of 2e-6, and on digits nets 1 to 2 % longer distances than this.
 SHRINK = 0.999
 GROWTH = 10  # of c, until the attack succeeds for the first time
-CHECKS = 10  # times a round asks whether the loss still falls to this share of what it was:
+CHECKS = 10  # times a round asks whether the loss still falls to this fraction of what it was:
 STALLED, SETTLED = 0.9999, 0.99  # before a success (a pixel at 0 or 1 moves slowly at first), and after one
 BETAS, TINY = (0.9, 0.999), 1e-8  # Adam's
 
@@ -29,14 +29,19 @@ def carlini_wagner(
 ) -> Minimal:
     """Adam on ||x' - x||^2 + c * max(z_y - max_k z_k, 0), x' = (1 + tanh w) / 2, c searched per sample.
 
-    Source: Carlini & Wagner 2017, with ET's settings (Foolbox 1.8's defaults, facts 4.3): `search` rounds of
-    at most `steps` steps of rate `lr` from x; c begins at `const`, grows tenfold until the attack succeeds,
-    and is then bisected. The label is masked with -inf, so logits may be negative. On digits nets steps=200,
-    lr=0.02 found the same distances in a quarter of the passes.
+    Source: Carlini & Wagner 2017, with ET's settings (Foolbox 1.8's defaults, facts 4.3). c grows tenfold
+    until the attack succeeds, and is then bisected. The label is masked with -inf, so logits may be negative.
+    On digits nets steps=200, lr=0.02 found the same distances in a quarter of the passes.
     c weighs logits against squared pixels, so a net with small logits needs a larger one; where `search`
     rounds do not reach it, the distance is inf (half of a linear net's points, its logits divided by 100).
     Deviation: a sample's round ends when its own loss has stopped falling, so no result depends on the batch.
-    y: the reference label; ET takes the net's own prediction. x: (B, ...) in [0, 1]; y: (B,) int64.
+    x: (B, ...) in [0, 1].
+    y: (B,) int64, the reference label; ET takes the net's own prediction.
+    steps: of Adam from x, at most, in each round.
+    search: rounds, each with its own c.
+    lr: Adam's rate.
+    const: the first c.
+    batch_size: samples attacked at once.
     Raises ValueError on a wrong range, dtype, shape, label, device or setting, NaN, or a single class.
     """
     if min(steps, search) < 1 or not lr > 0 or not const > 0:
@@ -81,11 +86,11 @@ def _round(
 
         if step % max(1, steps // CHECKS) == 0:
             loss = delta.flatten(1).square().sum(1) + c * hinge
-            falls = loss <= torch.where(succeeded[active], SETTLED, STALLED) * checked
+            falling = loss <= torch.where(succeeded[active], SETTLED, STALLED) * checked
             checked = loss
-            if not falls.all():
-                active, x, y, w, c = active[falls], x[falls], y[falls], w[falls], c[falls]
-                first, second, checked = first[falls], second[falls], checked[falls]
+            if not falling.all():
+                active, x, y, w, c = active[falling], x[falling], y[falling], w[falling], c[falling]
+                first, second, checked = first[falling], second[falling], checked[falling]
             if not len(active):
                 break
     return succeeded

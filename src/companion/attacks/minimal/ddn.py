@@ -18,7 +18,7 @@ from companion.attacks.minimal.outcome import (
 from companion.attacks.norms import steepest
 from companion.attacks.objectives import margin
 
-LAST = 0.01  # share of step_size and gamma that is left at the end
+LAST = 0.01  # fraction of step_size and gamma that is left at the end
 
 #: Logits are scaled to these standard deviations, first and last. At 3 the direction weighs all classes; at
 #: 300 it is the runner-up's, whose boundary is the nearest of an affine net. Unscaled, it depends on how sure
@@ -42,11 +42,15 @@ def ddn(
     Source: Rony et al. 2019, algorithm 1: x' = x + radius * unit(x' - x + step * unit(grad CE)), clipped; the
     radius is multiplied by 1 - gamma where the net errs and by 1 + gamma where it does not. The cheap one:
     `steps` + 1 passes, without a search around them.
+    x: (B, ...) in [0, 1].
+    y: (B,) int64, the reference label; ET takes the net's own prediction.
+    steps: gradient steps.
     eps: the first radius, pixels of [0, 1], or the runner-up's linearised distance where that is smaller.
-    step_size: of the first step, in radii; falls by half a cosine.
-    y: the reference label; ET takes the net's own prediction. x: (B, ...) in [0, 1]; y: (B,) int64.
-    Deviation: gamma falls too, from 0.2 instead of staying at 0.05; steps are in radii instead of pixels; CE
-    is of logits scaled to SHARPNESS; no rounding to 8 bits. On digits nets 30 such steps found shorter
+    step_size: of the first step, in radii; decreases by half a cosine.
+    gamma: how fast the radius changes, at first.
+    batch_size: samples attacked at once.
+    Deviation: gamma shrinks too, from 0.2 instead of staying at 0.05; steps are in radii instead of pixels;
+    CE is of logits scaled to SHARPNESS; no rounding to 8 bits. On digits nets 30 such steps found shorter
     distances than the paper's 100.
     Raises ValueError on a wrong range, dtype, shape, label, device or setting, NaN, or a single class.
     """

@@ -31,13 +31,18 @@ def l2_bim(
 ) -> Minimal:
     """Kurakin et al.'s iterative method on CE, l2 steps in an l2 ball whose radius is searched per sample.
 
-    Source: ET section 4.1, with Foolbox 1.8's defaults (facts 4.3). eps, step_size: the first radius and
-    its step, root mean square per pixel (l2 norm over sqrt(D)); their ratio stays. The radius grows by 1.5
-    until the attack succeeds, at most `search` times, and is then bisected `search` times; a round ends at
-    its first success. No random start. y: the reference label; ET takes the net's own prediction.
+    Source: ET section 4.1, with Foolbox 1.8's defaults (facts 4.3). The radius grows by 1.5 until the
+    attack succeeds, at most `search` times, and is then bisected `search` times; a round ends at its first
+    success. No random start.
+    x: (B, ...) in [0, 1].
+    y: (B,) int64, the reference label; ET takes the net's own prediction.
+    eps: the first radius, root mean square per pixel (l2 norm over sqrt(D)).
+    step_size: the step in that radius, in the same unit; the ratio of the two stays.
+    steps: gradient steps of a round.
+    search: rounds of growth, and of bisection.
+    batch_size: samples attacked at once.
     Deviation: the bisection's upper end is the distance found, not the radius it was found in.
-    x: (B, ...) in [0, 1]; y: (B,) int64. Raises ValueError on a wrong range, dtype, shape, label, device or
-    setting, NaN, or a single class.
+    Raises ValueError on a wrong range, dtype, shape, label, device or setting, NaN, or a single class.
     """
     guards.check_number("eps", eps)
     if min(steps, search) < 1 or not eps > 0 or not step_size > 0:
@@ -51,20 +56,20 @@ def l2_bim(
         radius = torch.full_like(best.distance, eps * x[0].numel() ** 0.5)
         low = torch.zeros_like(radius)
 
-        def standing(index: Tensor) -> Tensor:
-            """One round for x[index]; returns those of index that stood."""
+        def attack_round(index: Tensor) -> Tensor:
+            """One round for x[index]; returns those of index still robust."""
             settings = {"radius": radius[index], "ratio": step_size / eps, "steps": steps}
             end, errs = _round(model, x[index], y[index], first[index], **settings)
             keep_nearest(best, index, x[index], end, errs)
             return index[~errs]
 
         for _ in range(search):
-            left = standing(best.distance.isinf().nonzero().squeeze(1))
+            left = attack_round(best.distance.isinf().nonzero().squeeze(1))
             radius[left] *= GROWTH
         found = best.distance.isfinite().nonzero().squeeze(1)
         for _ in range(search):
             radius[found] = (low[found] + best.distance[found]) / 2
-            left = standing(found)
+            left = attack_round(found)
             low[left] = radius[left]
 
     return attack_each(attack, model, x, y, batch_size)

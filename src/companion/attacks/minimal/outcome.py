@@ -1,4 +1,4 @@
-"""What the minimal-distance attacks share: their result, when they believe it, and how they are run."""
+"""What the minimal-distance attacks have in common: their result, what counts as success, how to run them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,10 +27,10 @@ class Minimal:
 
 
 def accuracy_curve(distance: Tensor, eps: Tensor) -> Tensor:
-    """Robust accuracy at every radius from one minimal-distance run: the share with distance > eps.
+    """Robust accuracy at every radius from one minimal-distance run: the fraction with distance > eps.
 
     distance: (B,), l2, as in Minimal, with the true label as reference; eps: (E,) radii. Returns (E,), never
-    rising in eps. With the net's own prediction as reference it is the share whose prediction stands.
+    rising in eps. With the net's own prediction as reference it is the fraction whose prediction stays.
     Raises ValueError on an empty or NaN distance, or a radius below 0.
     """
     if not len(distance) or distance.isnan().any():

@@ -1,0 +1,40 @@
+"""Directives `scorecard`, `errata` and `fidelity`: claims decided on a profile's runs, errata, deviations."""
+
+from __future__ import annotations
+
+from docutils import nodes
+from docutils.parsers.rst import Directive
+
+from companion.publishing.pages import errata, fidelity, scorecard
+
+
+class Scorecard(Directive):
+    """Insert the scorecard."""
+
+    def run(self) -> list[nodes.Node]:
+        env = self.state.document.settings.env
+        env.note_reread()  # it depends on runs, which Sphinx does not watch
+        return [nodes.raw("", scorecard.page(env.config.companion_profile), format="html")]
+
+
+class Errata(Directive):
+    """Insert the errata of all papers."""
+
+    def run(self) -> list[nodes.Node]:
+        self.state.document.settings.env.note_reread()
+        return [nodes.raw("", errata.page(), format="html")]
+
+
+class Fidelity(Directive):
+    """Insert the deviations of all chapters."""
+
+    def run(self) -> list[nodes.Node]:
+        self.state.document.settings.env.note_reread()  # it depends on profiles and registers
+        return [nodes.raw("", fidelity.page(), format="html")]
+
+
+def setup(app) -> dict:
+    app.add_directive("scorecard", Scorecard)
+    app.add_directive("errata", Errata)
+    app.add_directive("fidelity", Fidelity)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

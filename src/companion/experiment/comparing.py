@@ -1,0 +1,68 @@
+"""Two kinds of nets compared over seeds."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pandas as pd
+from scipy import stats
+
+from companion.experiment.nets import Nets
+from companion.plots import interval
+from companion.training import Recipe
+
+
+class Difference(NamedTuple):
+    """A mean difference over seeds, the half-width of its 95 % t-interval (0 for one seed), the seeds."""
+
+    mean: float
+    half: float
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.1f} ± {self.half:.1f}" if self.n > 1 else f"{self.mean:+.1f} (one seed)"
+
+    @property
+    def sign(self) -> int:
+        """1 or -1 where the interval is above or below 0, else 0; always 0 for one seed."""
+        return 0 if self.n < 2 or abs(self.mean) <= self.half else (1 if self.mean > 0 else -1)
+
+
+def where(frame: pd.DataFrame, **labels: object) -> pd.DataFrame:
+    """The rows whose columns have these values."""
+    for column, value in labels.items():
+        frame = frame[frame[column] == value]
+    return frame
+
+
+def difference(frame: pd.DataFrame, more: str, less: str) -> Difference:
+    """The values of the model `more` minus those of `less`, paired by seed.
+
+    frame: rows of one quantity under one attack, with the columns model, seed and value.
+    Raises ValueError where a seed has several values, or the two models share no seed.
+    """
+    table = frame.pivot(index="seed", columns="model", values="value")[[more, less]].dropna()
+    if table.empty:
+        raise ValueError(f"{more} and {less} have no seed in common")
+    mean, half = interval((table[more] - table[less]).tolist())
+    return Difference(mean, half, len(table))
+
+
+def rank_correlation(frame: pd.DataFrame, x: str) -> float:
+    """Spearman's correlation of `value` with the column `x`, over all seeds; NaN where either is constant."""
+    if frame[x].nunique() < 2 or frame["value"].nunique() < 2:
+        return float("nan")
+    return float(stats.spearmanr(frame[x], frame["value"]).statistic)
+
+
+def verdicts_of(frame: pd.DataFrame, nets: Nets) -> Callable[[Recipe], list[bool]]:
+    """For a recipe of `nets`, the verdicts on images in its row of the frame, one for each model and seed."""
+    rows = frame.set_index(["model", "seed"])["images"]
+    place = {recipe: key for key, recipe in nets.items()}
+    return lambda recipe: rows[place[recipe]]
+
+
+def compared(frame: pd.DataFrame, more: str, less: str) -> str:
+    """In words, whether one model is more robust than another: by the interval of their difference."""
+    of = difference(frame, more, less)
+    words = {1: "is more robust than", 0: "is not told apart from", -1: "is less robust than"}
+    return f"{words[of.sign]} {less} ({of} points)"

@@ -1,0 +1,1 @@
+"""The papers' claims: rules as data, rows they are decided on, verdicts."""

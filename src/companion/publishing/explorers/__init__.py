@@ -1,0 +1,1 @@
+"""Interaction in a static page, without a kernel."""

@@ -1,0 +1,176 @@
+"""The scorecard page: all claims of all papers by where they were decided, as HTML that needs no kernel."""
+
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from companion.publishing.claims import judging, verdicts
+from companion.publishing.claims.judging import Verdict
+from companion.publishing.claims.verdicts import ClaimVerdicts, Source
+from companion.publishing.pages import tables
+
+#: Filters the table below it. Without JavaScript the form stays hidden and the table is whole.
+_SCRIPT = """
+(() => {
+  const form = document.currentScript.parentElement.querySelector("form");
+  const rows = [...form.parentElement.querySelectorAll("tr[data-paper]")];
+  const output = form.querySelector("output");
+  const filter = () => {
+    const paper = form.elements.paper.value, word = form.elements.word.value;
+    let shown = 0;
+    for (const row of rows) {
+      const words = row.dataset.words.split("|");
+      row.hidden = (paper && row.dataset.paper !== paper) || (word && !words.includes(word));
+      shown += !row.hidden;
+    }
+    output.value = shown + " of " + rows.length + " claims";
+  };
+  form.addEventListener("input", filter);
+  form.addEventListener("submit", event => event.preventDefault());
+  form.hidden = false;
+  filter();
+})();
+"""
+
+
+def page(profile: str, link: str = "../{notebook}.html#{anchor}") -> str:
+    """The scorecard as HTML: how many claims got which word, a filter, and a row for each claim.
+
+    link: the address of a chapter's cell, with {notebook} and {anchor} to be filled in.
+    """
+    found = verdicts.of_profile(profile)
+    if not found:
+        return "<p>No claims are written down in <code>book/claims</code> yet.</p>"
+    sources = list(found[0].verdicts)
+    papers = list(dict.fromkeys(s.paper.paper for s in found))
+    head = "".join(f'<th scope="col">{escape(_source(name, profile))}</th>' for name in ("claim", *sources))
+    body = "".join(_row(s, link, profile) for s in found)
+    return (
+        f'<div class="cmp-scorecard">{_summary(found, papers, sources, profile)}'
+        f"{_origins(found, sources, profile)}{_form(papers)}"
+        '<div class="cmp-scroll"><table class="cmp-table cmp-cards cmp-claims">'
+        f"<thead><tr>{head}</tr></thead>"
+        f"<tbody>{body}</tbody></table></div><script>{_SCRIPT}</script></div>"
+    )
+
+
+def anchor(claim: str) -> str:
+    """The name of a claim's place on the page."""
+    return re.sub(r"\W+", "-", claim.lower())
+
+
+def _source(name: str, profile: str) -> str:
+    return f"this book's run ({profile})" if name == profile else name
+
+
+def _summary(
+    found: Sequence[ClaimVerdicts], papers: Sequence[str], sources: Sequence[str], profile: str
+) -> str:
+    """A row for each paper: what its claims came to, by source."""
+    rows = []
+    for paper in papers:
+        of_paper = [s for s in found if s.paper.paper == paper]
+        counts = [[_overall(s.verdicts[source]) for s in of_paper] for source in sources]
+        rows.append([f"{escape(paper)}<br><small>{len(of_paper)} claims</small>", *map(_counted, counts)])
+    caption = (
+        "Claims by paper. Decided under two protocols, a claim counts as reproduced only when it is so under "
+        "both, and as not reproduced when it fails under one."
+    )
+    heads = [escape(_source(name, profile)) for name in ("paper", *sources)]
+    return tables.cards(heads, rows, caption=caption).html
+
+
+def _counted(words: Sequence[str]) -> str:
+    """How often each word was said, as badges."""
+    return " ".join(
+        f'<span class="cmp-verdict {badge}">{words.count(word)} {word}</span>'
+        for word, badge in judging.BADGES.items()
+        if word in words
+    )
+
+
+def _origins(found: Sequence[ClaimVerdicts], sources: Sequence[str], profile: str) -> str:
+    """A row for each chapter: the files that its verdicts rest on, and the runs that wrote them."""
+    by_chapter = {s.paper.notebook: s.sources for s in found}
+    rows = [
+        [notebook.replace("_", " "), *(_origin(of[name]) for name in sources)]
+        for notebook, of in by_chapter.items()
+    ]
+    heads = [escape(_source(name, profile)) for name in ("chapter", *sources)]
+    table = tables.cards(heads, rows, caption="The files, and the runs that wrote them.").html
+    return f'<details class="cmp-origins"><summary>Where the numbers come from</summary>{table}</details>'
+
+
+def _origin(source: Source) -> str:
+    if not source.rows:
+        return "–"
+    about = f"<code>{escape(source.file)}</code>, {len(source.rows)} rows"
+    if source.run:
+        commit = (source.run.get("commit") or "not in git")[:10]
+        changed = " with uncommitted changes" if source.run.get("dirty") else ""
+        day = (source.run.get("started") or "")[:10]
+        about += (
+            f"<br><small>{day}, {escape(str(source.run.get('device')))}, commit {commit}{changed}</small>"
+        )
+    if note := source.run.get("note"):
+        about += f"<br><small>{escape(note, quote=False)}</small>"
+    return about
+
+
+def _overall(of: Mapping[str, Verdict]) -> str:
+    """One word for verdicts under several restrictions: the least favourable one that was decided."""
+    words = [v.word for v in of.values()]
+    if not words:
+        return ""
+    for word in ("not reproduced", "contradicted", "inconclusive", "reproduced", "holds"):
+        if word in words:
+            return word
+    return "not run"
+
+
+def _form(papers: Sequence[str]) -> str:
+    options = "".join(f"<option>{escape(p)}</option>" for p in papers)
+    words = "".join(f"<option>{word}</option>" for word in judging.BADGES)
+    return (
+        '<form class="cmp-filter" hidden>'
+        f'<label>Paper <select name="paper"><option value="">all</option>{options}</select></label> '
+        f'<label>Verdict <select name="word"><option value="">any</option>{words}</select></label> '
+        "<output></output></form>"
+    )
+
+
+def _row(s: ClaimVerdicts, link: str, profile: str) -> str:
+    words = "|".join(dict.fromkeys(v.word for of in s.verdicts.values() for v in of.values()))
+    place = escape(link.format(notebook=f"notebooks/{s.paper.notebook}", anchor=s.claim.anchor or ""))
+    about = "; ".join(t for t in (s.claim.where, f"the paper: {s.claim.paper}" if s.claim.paper else "") if t)
+    small = f"<br><small>{escape(about, quote=False)}</small>" if about else ""
+    note = f"<br><small>{escape(s.claim.note, quote=False)}</small>" if s.claim.note else ""
+    first = (
+        f'<th scope="row"><a href="{place.removesuffix("#")}">{s.claim.id}</a><br>'
+        f'<span class="statement">{escape(s.claim.statement, quote=False)}</span>{small}{note}</th>'
+    )
+    cells = "".join(
+        f'<td class="text" data-source="{escape(_source(name, profile))}">'
+        f"{_cell(of, s.sources[name].file, place.removesuffix('#'))}</td>"
+        for name, of in s.verdicts.items()
+    )
+    row = f'<tr id="{anchor(s.claim.id)}" data-paper="{escape(s.paper.paper)}" data-words="{words}">'
+    return f"{row}{first}{cells}</tr>"
+
+
+def _cell(of: Mapping[str, Verdict], file: str, place: str) -> str:
+    """A badge for each restriction under which something was decided; on demand its numbers and rows."""
+    if not of:
+        return "<small>the print alone decides it</small>"
+    decided = {name: v for name, v in of.items() if v.word != "not run"}
+    if not decided:
+        return next(iter(of.values())).badge
+    parts = []
+    for name, v in decided.items():
+        under = f"<small>{escape(name)}</small> " if name else ""
+        rests_on = f'{len(v.rows)} rows of <code>{escape(file)}</code>, <a href="{place}">the cell</a>'
+        parts.append(
+            f"<details><summary>{under}{v.badge}</summary>"
+            f"<small>{escape(v.detail, quote=False)}<br>{rests_on}</small></details>"
+        )
+    return "".join(parts)

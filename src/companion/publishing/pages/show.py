@@ -1,0 +1,129 @@
+"""What every chapter shows alike: its first line, tables of measurements, what was found, what it costs."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from statistics import fmean, stdev
+from typing import Any
+
+from companion.publishing.claims import rules
+from companion.publishing.pages import tables
+from companion.publishing.pages.tables import Table
+from companion.publishing.running.chapter import Run
+
+_SMOKE = (
+    "<p><b>This page was built in profile <code>smoke</code></b>, which only tests that every cell runs: its "
+    "nets have learnt nothing, its numbers mean nothing. Build it with <code>make book</code> to read it.</p>"
+)
+_COSTS = (
+    "<b>What it costs.</b> Nets and measurements found in the store take no time: a first run takes longest."
+)
+
+
+def opening(run: Run, images: str, device: str) -> Table:
+    """The chapter's first line: profile, images, device; in profile smoke a warning that it means nothing."""
+    run.set_device(device)
+    line = f"Profile <b>{escape(run.profile or 'none')}</b>, {escape(images)}, on {escape(device)}."
+    return Table(f'<div class="cmp-opening"><p>{line}</p>{_SMOKE * (run.profile == "smoke")}</div>')
+
+
+def found(run: Run, sentences: Sequence[str]) -> None:
+    """Fill the box *What we found* at the top of the chapter with sentences (HTML) made of this run's rows.
+
+    A smoke run gets none, and the box says why.
+    """
+    none = ["Nothing: in profile <code>smoke</code> the nets have learnt nothing."]
+    items = "".join(f"<li>{sentence}</li>" for sentence in (none if run.profile == "smoke" else sentences))
+    run.fill("found", Table(f'<div class="cmp-found"><h3>What we found</h3><ul>{items}</ul></div>'))
+
+
+def link(anchor: str, words: str = "figure") -> str:
+    """A link to a place of the same page."""
+    return f'<a href="#{escape(anchor)}">{escape(words)}</a>'
+
+
+def spread(values: Sequence[float]) -> tuple[float, float | None]:
+    """Mean and standard deviation; no deviation of a single value."""
+    return fmean(values), stdev(values) if len(values) > 1 else None
+
+
+def measured(
+    frame: Any, *, caption: str, rows: str = "model", columns: str = "attack", digits: int = 1
+) -> Table:
+    """Mean ± sd over seeds: a row for each value of one column, a column for each of another, the best
+    marked.
+
+    frame: what companion.experiment.measure returns, one value for each row, column and seed.
+    """
+    names, heads = (list(dict.fromkeys(frame[column])) for column in (rows, columns))
+    cell = {place: spread(list(of["value"])) for place, of in frame.groupby([rows, columns], sort=False)}
+    best = {head: max(cell[name, head][0] for name in names if (name, head) in cell) for head in heads}
+
+    def written(name: Any, head: Any) -> str:
+        mean, sd = cell.get((name, head), (None, None))
+        return tables.number(mean, sd=sd, best=mean == best[head], digits=digits)
+
+    body = [[escape(str(name)), *(written(name, head) for head in heads)] for name in names]
+    return tables.table([rows, *(escape(str(h)) for h in heads)], body, caption=caption, kind="cmp-fold")
+
+
+def beside(
+    run: Run,
+    experiment: str,
+    shown: Mapping[str, Mapping[str, Any]],
+    *,
+    caption: str,
+    row: str = "model",
+    column: str = "attack",
+    otherwise: str = "clean",
+) -> Table:
+    """The paper's printed numbers of an experiment; below each, this run's and the recorded run's.
+
+    shown: what is to stand beside each other, conditions on labels by name: the first finds the paper's own.
+    A row without the label `column` stands in the column `otherwise`.
+    """
+
+    def numbers(rows: Sequence[Mapping[str, Any]], where: Mapping[str, Any]) -> dict[tuple[str, str], float]:
+        chosen = [r for r in rows if r["experiment"] == experiment]
+        chosen = [r for r in chosen if all(r.get(label, value) == value for label, value in where.items())]
+        return {(r[row], r.get(column, otherwise)): r["value"] for r in chosen}
+
+    printed = numbers(rules.printed(run.notebook), next(iter(shown.values())))
+    others = {
+        f"{name}, {of}": numbers(rows, where)
+        for name, rows in (("here", run.rows), ("recorded", run.recorded()))
+        for of, where in shown.items()
+    }
+    names, heads = (list(dict.fromkeys(place[i] for place in printed)) for i in (0, 1))
+
+    def cell(place: tuple[str, str]) -> str:
+        return tables.number(printed.get(place), below={k: v.get(place) for k, v in others.items()})
+
+    body = [[escape(name), *(cell((name, head)) for head in heads)] for name in names]
+    when = run.recorded_run().get("started", "")[:10]
+    caption += f" Recorded run: {when}." if when else " No run is recorded yet."
+    return tables.table([row, *map(escape, heads)], body, caption=caption, kind="cmp-fold")
+
+
+def listed(frame: Any, columns: Sequence[str], *, caption: str) -> Table:
+    """Some columns of a frame as they are, numbers with six digits; the first names the row."""
+
+    def cell(value: Any) -> str:
+        return tables.plain(value) if isinstance(value, str) else f'<td class="num">{value:.6g}</td>'
+
+    rows = frame[list(columns)].itertuples(index=False)
+    body = [[escape(str(first)), *map(cell, rest)] for first, *rest in rows]
+    return tables.table(columns, body, caption=caption)
+
+
+def costs(run: Run) -> Table:
+    """What this run, runs in other profiles and the recorded run took."""
+
+    def cell(value: float | None) -> str:
+        return '<td class="num na">–</td>' if value is None else f'<td class="num">{value:.0f}</td>'
+
+    asked = ("wall_s", "cpu_s", "peak_memory_mb")
+    body = [
+        [escape(b["run"]), escape(b["device"] or "–"), *(cell(b[k]) for k in asked)] for b in run.budgets()
+    ]
+    head = ["run", "device", "wall, s", "CPU, s", "peak memory, MB"]
+    return tables.table(head, body, caption=_COSTS, kind="cmp-cost")

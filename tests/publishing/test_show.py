@@ -1,0 +1,105 @@
+"""What every chapter shows alike."""
+
+import os
+
+import pandas as pd
+import pytest
+from bs4 import BeautifulSoup
+
+from companion.publishing.claims import rules
+from companion.publishing.pages import show
+from companion.publishing.running import chapter
+
+
+@pytest.fixture
+def run(checkout, monkeypatch):
+    monkeypatch.setenv("COMPANION_PROFILE", "quick")
+    monkeypatch.delenv("COMPANION_RUN_DIR", raising=False)
+    return chapter.Run("small", checkout.root / "here", {}, {})
+
+
+@pytest.fixture
+def filled(run, monkeypatch):
+    shown = {}
+    monkeypatch.setattr(run, "fill", lambda name, what: shown.update({name: what.html}))
+    return shown
+
+
+FRAME = pd.DataFrame(
+    [
+        {"model": m, "seed": s, "quantity": "acc", "attack": a, "value": v, "images": [1, 0, 1]}
+        for (m, a), values in {("<A>", "l2"): (1, 3), ("<A>", "linf"): (5, 5), ("B", "l2"): (4, 6)}.items()
+        for s, v in enumerate(values)
+    ]
+)
+
+
+def test_a_table_has_mean_and_spread_the_best_marked_and_gaps_said():
+    soup = BeautifulSoup(show.measured(FRAME, caption="All").html, "html.parser")
+    cells = [td.text for td in soup.select("td")]
+    assert cells == ["2.0 ± 1.4", "5.0 ± 0.0", "5.0 ± 1.4", "not run"]
+    assert [td.text[:3] for td in soup.select("td.best")] == ["5.0", "5.0"]
+    assert [th.text for th in soup.select("tbody th")] == ["<A>", "B"]
+
+
+def test_a_frame_is_recorded_by_its_labels_with_the_verdicts_on_images(run):
+    run.record_frame("X-1", FRAME, ["model", "attack"], dataset="few")
+    assert len(run.rows) == 3
+    first = run.rows[0]
+    assert (first["model"], first["attack"], first["dataset"], first["values"]) == (
+        "<A>",
+        "l2",
+        "few",
+        [1, 3],
+    )
+    assert first["correct"] == ["101", "101"] and first["value"] == 2
+
+
+def test_fractions_of_restarts_are_no_verdicts(run):
+    frame = FRAME.assign(images=[[1, 0.5, 1]] * 6)
+    run.record_frame("X-1", frame, ["model", "attack"])
+    assert not any("correct" in row for row in run.rows)
+
+
+def test_a_frame_whose_labels_do_not_tell_its_rows_apart_is_refused(run):
+    run.record_frame("X-1", FRAME, ["model", "attack"])
+    with pytest.raises(ValueError, match="recorded twice"):
+        run.record_frame("X-1", FRAME, ["model", "attack"])
+
+
+def test_the_box_holds_the_sentences_and_nothing_in_smoke(run, filled):
+    show.found(run, ["Up by <b>3</b>."])
+    assert "<li>Up by <b>3</b>.</li>" in filled["found"]
+    run.profile = "smoke"
+    show.found(run, ["Up by 3."])
+    assert "Up by" not in filled["found"] and "smoke" in filled["found"]
+
+
+def test_the_first_line_says_what_runs_and_that_smoke_means_nothing(run):
+    line = show.opening(run, "3 images of <x>", "the CPU").html
+    assert "3 images of &lt;x&gt;" in line and "mean nothing" not in line
+    run.profile = "smoke"
+    assert "mean nothing" in show.opening(run, "3 images", "the CPU").html
+
+
+def test_the_paper_stands_above_this_run_and_the_recorded_one(run, monkeypatch):
+    paper = {"experiment": "X-1", "model": "A", "protocol": "weak", "attack": "l2", "value": 9.0}
+    monkeypatch.setattr(rules, "printed", lambda name: [paper])
+    run.record("X-1", "acc", 8.0, model="A", protocol="weak", attack="l2")
+    run.record("X-1", "acc", 7.0, model="A", protocol="strong", attack="l2")
+    monkeypatch.setattr(run, "recorded", lambda: [paper | {"value": 6.0}])
+    shown = {"weak": {"protocol": "weak"}, "strong": {"protocol": "strong"}}
+    cell = BeautifulSoup(show.beside(run, "X-1", shown, caption="All.").html, "html.parser").td.text
+    assert cell == "9.0here, weak 8.0here, strong 7.0recorded, weak 6.0"
+
+
+def test_a_place_held_is_filled_later(run, monkeypatch):
+    import IPython.display
+
+    said = []
+    for name in ("display", "update_display"):
+        monkeypatch.setattr(IPython.display, name, lambda what, display_id: said.append((display_id, what)))
+    run.later("found")
+    run.fill("found", "seen")
+    assert said[0][0] == said[1][0] == "small-found" and said[1][1] == "seen"
+    assert "below" in said[0][1].data and os.environ["COMPANION_PROFILE"] == "quick"
