@@ -32,8 +32,8 @@ REFUSE = $(error $(PYTHON) $(PROBLEM), or name another Python: make $(or $(MAKEC
 help:
 	@echo "make book [PROFILE=quick]   run every chapter and build the pages (profiles: smoke, quick, recorded, gpu, paper);"
 	@echo "                            JOBS=1 runs one chapter after the other, in less memory"
-	@echo "make test                   run the tests, a worker for each core (4 minutes on two)"
-	@echo "make test-fast              run those that are not marked slow (1 minute)"
+	@echo "make test                   run the tests, a worker for each core (8 CPU minutes)"
+	@echo "make test-fast              run those that are not marked slow (under 3 CPU minutes)"
 	@echo "make serve [PORT=8000]      show the pages on a local web server"
 	@echo "make lab                    open the chapters in JupyterLab, with a kernel: controls move, cells can be changed"
 	@echo "make lock                   resolve requirements.lock anew from pyproject.toml"
