@@ -15,6 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from torch import Tensor
 
+from companion.shown import Shown
+
 #: One colour per training method in every chapter (Okabe-Ito, safe for colour-blind readers).
 COLOURS = {
     "standard": "#666666",
@@ -52,16 +54,6 @@ STYLE = {
     "lines.linewidth": 1.8,
     "figure.constrained_layout.use": True,
 }
-
-
-class Shown:
-    """A figure for a notebook's output: SVG in the page's own text colour, with alt text and finding."""
-
-    def __init__(self, html: str):
-        self.html = html
-
-    def _repr_html_(self) -> str:
-        return self.html
 
 
 def show(fig: Figure, *, alt: str, finding: str = "", width: str = "100%") -> Shown:
