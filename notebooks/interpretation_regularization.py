@@ -701,8 +701,8 @@ show.found(
     [
         f"At {LINF}, strong protocol, {OURS} {against}; at {L2} it {experiment.compared(at_l2, OURS, AT)} ({show.link('ir-t1', 'table')}).",
         f"<b>The control that the paper lacks.</b> The same loss without a target {experiment.compared(control_at[LINF], NONE, SHUFFLED)}, the paper's control. With the own map it {experiment.compared(control_at[LINF], OWN, NONE)} at {LINF}, and by {gain(OWN, NONE, L2)} points at {L2}: what the picture adds to the norm ({show.link('ir-controls')}).",
-        f"The picture has to be of this image: with the teacher's map at another image of its class the change is {gain(ELSEWHERE, OWN, LINF)} points. It need not come from a robust net: with the image minus the mean image as its target, IR {experiment.compared(control_at[LINF], MINUS, OWN)} ({show.link('ir-controls')}).",
-        f"The more of the target is shuffled, the rank correlation with robust accuracy is {rank['strong']:+.2f} under the strong protocol and {paper_rank:+.2f} under the paper's ({show.link('ir-f3')}).",
+        f"The picture has to be of this image: with the teacher's map at another image of its class the change is {gain(ELSEWHERE, OWN, LINF)} points. It need not come from a robust net: with the image minus the mean image as its target, IR {experiment.compared(control_at[LINF], MINUS, OWN)}. Without the norm (λ_m = 0) it {experiment.compared(control_at[LINF], 'no norm', OWN)} ({show.link('ir-controls')}).",
+        f"Rank correlation of robust accuracy with the shuffled fraction of the target: {rank['strong']:+.2f} under the strong protocol, {paper_rank:+.2f} under the paper's ({show.link('ir-f3')}).",
         f"From the standard net to {OURS} the true class's gradient goes from {fall['norm_true']}; divided by the lead of the true class, from {fall['norm_per_margin']} ({show.link('ir-f4')}).",
         f"Not run here: {' and '.join(missing) or 'nothing'}; the paper trains 100 epochs on 60,000 images. {images.label}, {counts}; ± are 95 % t-intervals over seeds.",
     ],
