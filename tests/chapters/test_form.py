@@ -95,3 +95,8 @@ def test_notebook_and_twin_hold_the_same_cells(name):
 
 def test_every_twin_is_tested():
     assert sorted(path.stem for path in NOTEBOOKS.glob("*.py")) == sorted(REBUILT)
+
+
+@pytest.mark.parametrize("name", REBUILT)
+def test_its_page_is_measured_in_a_browser(name):
+    assert "page.cut_off(" in (Path(__file__).parent / f"test_{name}.py").read_text("utf-8")
