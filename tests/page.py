@@ -19,7 +19,7 @@ MEASURE = """(() => {
   const found = [];
   const visit = element => {
     const box = element.getBoundingClientRect();
-    if (element.localName === 'pre' || element.clientWidth === 1) return;
+    if (element.matches('pre:not(.output:not(.text_html) pre)') || element.clientWidth === 1) return;
     const cut = (what, by, of = element) => found.push(
       `${of.localName}.${of.getAttribute('class') ?? ''} ${what} by ${Math.round(by)} px: `
       + of.textContent.trim().replace(/\\s+/g, ' ').slice(0, 60));
