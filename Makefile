@@ -26,8 +26,10 @@ CHECKED = $(shell $(PYTHON) -c "$(CHECK)" 2>/dev/null || echo "does not run: ins
 PROBLEM = $(if $(FOUND),$(strip $(CHECKED)),was not found: install Python 3.11 or newer)
 REFUSE = $(error $(PYTHON) $(PROBLEM), or name another Python: make $(or $(MAKECMDGOALS),book) PYTHON=python3.12)
 
+TWINS = $(patsubst %.py,%.ipynb,$(wildcard notebooks/*.py))
+
 .DEFAULT_GOAL := help
-.PHONY: help book test test-fast serve lab lock clean
+.PHONY: help book test test-fast serve lab twins lock clean
 
 help:
 	@echo "make book [PROFILE=quick]   run every chapter and build the pages (profiles: smoke, quick, recorded, gpu, paper);"
@@ -36,6 +38,7 @@ help:
 	@echo "make test-fast              run those that are not marked slow (under 3 CPU minutes)"
 	@echo "make serve [PORT=8000]      show the pages on a local web server"
 	@echo "make lab                    open the chapters in JupyterLab, with a kernel: controls move, cells can be changed"
+	@echo "make twins                  make a notebook and its .py twin equal: the newer of the two wins"
 	@echo "make lock                   resolve requirements.lock anew from pyproject.toml"
 	@echo "make clean                  remove the built pages (runs and trained networks: companion clean --all)"
 	@echo "Another Python than python3: make book PYTHON=python3.12"
@@ -61,8 +64,13 @@ serve: $(VENV)/.installed
 
 # Of kernels of one name, the environment's own goes before the user's.
 lab: $(VENV)/.installed
-	@echo "== The chapters open in the browser; Ctrl-C twice ends it. Before a commit: $(BIN)/nbstripout notebooks/*.ipynb"
+	@echo "== The chapters open in the browser; Ctrl-C twice ends it. Before a commit: $(BIN)/nbstripout notebooks/*.ipynb, make twins"
 	@JUPYTER_PREFER_ENV_PATH=1 $(BIN)/jupyter lab notebooks
+
+# What jupytext notes about blank lines is of no use to a reader of the notebook.
+twins: $(VENV)/.installed
+	@$(BIN)/jupytext --quiet --sync $(TWINS)
+	@$(BIN)/nbstripout --extra-keys "cell.metadata.lines_to_next_cell" $(TWINS)
 
 lock: $(VENV)/.installed
 	@echo "== Resolving requirements.lock (a few seconds)"

@@ -78,7 +78,7 @@ def show(fig: Figure, *, alt: str, finding: str = "", width: str = "100%") -> Sh
     head, body = svg.split(">", 1)
     natural = float(re.search(r'width="([\d.]+)pt"', head).group(1))
     head = re.sub(r' (width|height)="[\d.]+pt"', "", head)
-    style = f"width:{width};max-width:{natural * 1.25:.0f}px;height:auto"
+    style = f"width:{width};max-width:min(100%, {natural * 1.25:.0f}px);height:auto"
     svg = f'{head} role="img" aria-label="{escape(alt, quote=True)}" style="{style}">{body}'
     caption = f'<div class="cmp-finding"><p>{finding}</p></div>' if finding else ""
     return Shown(f'<figure class="cmp-figure" style="margin:0;overflow-x:auto">{svg}</figure>{caption}')

@@ -7,6 +7,8 @@ import nbformat
 import pytest
 
 from companion.publishing.claims import rules
+from tests import page
+from tests.browser import needs_browser
 from tests.chapter import ROOT, checkout_at, companion
 
 NAME = "interpretation_regularization"
@@ -236,6 +238,11 @@ class TestSmoke:
             120 / 255
         )
         assert "IR-T2 was not run" in text
+
+    @needs_browser
+    def test_nothing_on_its_page_is_cut_or_scrolls_sideways(self, smoke, tmp_path):
+        built = page.built(smoke[0], NAME, tmp_path / "site")
+        assert page.cut_off(built, [1400, 1280, 400], tmp_path) == []
 
     def test_the_same_command_again_has_nothing_to_do(self, smoke):
         folder, env = smoke

@@ -92,7 +92,7 @@ def test_a_table_shows_nets_beside_each_other():
     assert "A &amp; B" in shown and "<caption><b>Checks</b></caption>" in shown
     assert "<summary>R8, R14</summary>" in shown and "<summary>R1</summary>" in shown
     for status in badges.COLOURS:
-        assert shown.count(f'data-source="{status}"') == 2
+        assert shown.count(f'data-label="{status}"') == 2
     Text(shown)
 
 

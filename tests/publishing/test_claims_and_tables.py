@@ -1,6 +1,7 @@
 import math
 
 import pytest
+from bs4 import BeautifulSoup
 
 from companion.publishing.claims import judging
 from companion.publishing.pages import sources, tables
@@ -69,11 +70,15 @@ def test_a_number_stands_above_the_papers_and_the_recorded_one():
     assert "±" not in tables.number(1.0)
 
 
+def test_each_cell_carries_its_columns_heading_as_plain_words():
+    head = ["m", '<i>a</i> &lt; "b"', "c"]
+    html = tables.table(head, [["x", tables.number(1.0), "words"]], caption="C").html
+    assert [td["data-label"] for td in BeautifulSoup(html, "html.parser").select("td")] == ['a < "b"', "c"]
+
+
 def test_a_table_keeps_its_cells_and_refuses_a_ragged_row():
     html = tables.table(["m", "a"], [["x", tables.number(1.0)], ["y", "words"]], caption="C").html
-    assert (
-        html.count("<tr>") == 3 and "<caption>C</caption>" in html and '<td class="text">words</td>' in html
-    )
+    assert html.count("<tr>") == 3 and "<caption>C</caption>" in html and 'class="text">words</td>' in html
     with pytest.raises(ValueError, match="'x' has 2 cells"):
         tables.table(["m", "a", "b"], [["x", "1"]], caption="")
 

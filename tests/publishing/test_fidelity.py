@@ -81,7 +81,7 @@ def test_without_released_code_its_column_is_left_out(book):
     write(book, TEXT.replace("code: 40, ", "").replace("code: on, ", ""))
     soup = BeautifulSoup(fidelity.table("small").html, "html.parser")
     assert [th.text for th in soup.select("thead th")] == ["setting", "paper's text", "here"]
-    assert soup.select_one("td")["data-source"] == "paper's text"  # what a narrow screen shows above it
+    assert soup.select_one("td")["data-label"] == "paper's text"  # what a narrow screen shows above it
 
 
 def test_links_lead_to_the_chapter_from_the_page_and_stay_on_it_in_the_chapter(book):

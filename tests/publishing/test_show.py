@@ -89,8 +89,19 @@ def test_the_paper_stands_above_this_run_and_the_recorded_one(run, monkeypatch):
     run.record("X-1", "acc", 7.0, model="A", protocol="strong", attack="l2")
     monkeypatch.setattr(run, "recorded", lambda: [paper | {"value": 6.0}])
     shown = {"weak": {"protocol": "weak"}, "strong": {"protocol": "strong"}}
-    cell = BeautifulSoup(show.beside(run, "X-1", shown, caption="All.").html, "html.parser").td.text
-    assert cell == "9.0here, weak 8.0here, strong 7.0recorded, weak 6.0"
+    row = BeautifulSoup(show.beside(run, "X-1", shown, caption="All.").html, "html.parser").tbody.tr
+    assert row.td.text == "9.0here, weak 8.0here, strong 7.0recorded, weak 6.0"  # no strong one is recorded
+    names = [[line.text.strip() for line in cell.select(".paper i")] for cell in (row.th, row.td)]
+    assert names[0] == names[1] == ["here, weak", "here, strong", "recorded, weak"]
+
+
+def test_a_number_that_is_missing_beside_the_papers_keeps_its_line(run, monkeypatch):
+    paper = [{"experiment": "X-1", "model": "A", "attack": a, "value": 9.0} for a in ("l2", "linf")]
+    monkeypatch.setattr(rules, "printed", lambda name: paper)
+    monkeypatch.setattr(run, "recorded", lambda: [])
+    run.record("X-1", "acc", 8.0, model="A", attack="l2")
+    soup = BeautifulSoup(show.beside(run, "X-1", {"all": {}}, caption="").html, "html.parser")
+    assert [td.text for td in soup.select("td")] == ["9.0here, all 8.0", "9.0here, all –"]
 
 
 def test_a_place_held_is_filled_later(run, monkeypatch):

@@ -88,7 +88,7 @@ def _cell(net: Checked, status: str) -> str:
     rows = net.of(status)
     which = ", ".join(map(net.id, rows)) if status in ("failed", "flagged") else str(len(rows))
     shown = f"<details><summary>{which}</summary>{_listed(rows)}</details>" if rows else "none"
-    return f'<td class="text" data-source="{status}">{shown}</td>'
+    return f'<td class="text">{shown}</td>'
 
 
 def _listed(rows: Iterable[Row]) -> str:

@@ -150,7 +150,7 @@ def _row(s: ClaimVerdicts, link: str, profile: str) -> str:
         f'<span class="statement">{escape(s.claim.statement, quote=False)}</span>{small}{note}</th>'
     )
     cells = "".join(
-        f'<td class="text" data-source="{escape(_source(name, profile))}">'
+        f'<td class="text" data-label="{escape(_source(name, profile))}">'
         f"{_cell(of, s.sources[name].file, place.removesuffix('#'))}</td>"
         for name, of in s.verdicts.items()
     )

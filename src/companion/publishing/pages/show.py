@@ -20,7 +20,7 @@ _COSTS = (
 
 
 def opening(run: Run, images: str, device: str) -> Table:
-    """The chapter's first line: profile, images, device; in profile smoke a warning that it means nothing."""
+    """The first line: profile, images, device; in profile smoke also that the numbers mean nothing."""
     run.set_device(device)
     line = f"Profile <b>{escape(run.profile or 'none')}</b>, {escape(images)}, on {escape(device)}."
     return Table(f'<div class="cmp-opening"><p>{line}</p>{_SMOKE * (run.profile == "smoke")}</div>')
@@ -78,6 +78,8 @@ def beside(
 ) -> Table:
     """The paper's printed numbers of an experiment; below each, this run's and the recorded run's.
 
+    The lines of a cell are named once, in the first column; where a row is a block of its own, in the cell.
+
     shown: what is to stand beside each other, conditions on labels by name: the first finds the paper's own.
     A row without the label `column` stands in the column `otherwise`.
     """
@@ -93,15 +95,23 @@ def beside(
         for name, rows in (("here", run.rows), ("recorded", run.recorded()))
         for of, where in shown.items()
     }
+    others = {name: values for name, values in others.items() if values.keys() & printed.keys()}
     names, heads = (list(dict.fromkeys(place[i] for place in printed)) for i in (0, 1))
 
-    def cell(place: tuple[str, str]) -> str:
-        return tables.number(printed.get(place), below={k: v.get(place) for k, v in others.items()})
+    def lines(texts: Mapping[str, str]) -> str:
+        return "".join(f'<span class="paper"><i>{escape(of)}</i> {text}</span>' for of, text in texts.items())
 
-    body = [[escape(name), *(cell((name, head)) for head in heads)] for name in names]
+    def cell(place: tuple[str, str]) -> str:
+        first, *texts = (
+            f"{values[place]:.1f}" if place in values else "–" for values in (printed, *others.values())
+        )
+        return f'<td class="num">{first}{lines(dict(zip(others, texts, strict=True)))}</td>'
+
+    legend = lines(dict.fromkeys(others, ""))
+    body = [[escape(name) + legend, *(cell((name, head)) for head in heads)] for name in names]
     when = run.recorded_run().get("started", "")[:10]
     caption += f" Recorded run: {when}." if when else " No run is recorded yet."
-    return tables.table([row, *map(escape, heads)], body, caption=caption, kind="cmp-fold")
+    return tables.table([row, *map(escape, heads)], body, caption=caption, kind="cmp-fold cmp-beside")
 
 
 def listed(frame: Any, columns: Sequence[str], *, caption: str) -> Table:
@@ -112,7 +122,7 @@ def listed(frame: Any, columns: Sequence[str], *, caption: str) -> Table:
 
     rows = frame[list(columns)].itertuples(index=False)
     body = [[escape(str(first)), *map(cell, rest)] for first, *rest in rows]
-    return tables.table(columns, body, caption=caption)
+    return tables.table(columns, body, caption=caption, kind="cmp-fold")
 
 
 def costs(run: Run) -> Table:
@@ -126,4 +136,4 @@ def costs(run: Run) -> Table:
         [escape(b["run"]), escape(b["device"] or "–"), *(cell(b[k]) for k in asked)] for b in run.budgets()
     ]
     head = ["run", "device", "wall, s", "CPU, s", "peak memory, MB"]
-    return tables.table(head, body, caption=_COSTS, kind="cmp-cost")
+    return tables.table(head, body, caption=_COSTS, kind="cmp-fold cmp-cost")

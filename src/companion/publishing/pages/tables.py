@@ -1,7 +1,8 @@
 """Tables a chapter prints: this run's number, with the paper's and the recorded run's below it."""
 
+import re
 from collections.abc import Mapping, Sequence
-from html import escape
+from html import escape, unescape
 from types import MappingProxyType
 
 from companion.shown import Shown as Table
@@ -10,17 +11,17 @@ from companion.shown import Shown as Table
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, caption: str, kind: str = "") -> Table:
     """A table of cells made by `number`, `text` or plain strings; caption, header and strings are HTML.
 
-    The first cell of a row names it. Raises ValueError when a row has not as many cells as the header.
+    The first cell of a row names it. kind: CSS classes; `cmp-fold` shows each row as a block on a narrow
+    screen. Raises ValueError when a row has not as many cells as the header.
     """
     for row in rows:
         if len(row) != len(header):
             raise ValueError(f"row {row[0]!r} has {len(row)} cells, the header {len(header)}")
     head = "".join(f'<th scope="col">{cell}</th>' for cell in header)
+    cells = [[cell if cell.startswith("<td") else text(cell) for cell in row[1:]] for row in rows]
     body = "".join(
-        f'<tr><th scope="row">{row[0]}</th>'
-        + "".join(cell if cell.startswith("<td") else text(cell) for cell in row[1:])
-        + "</tr>"
-        for row in rows
+        f'<tr><th scope="row">{row[0]}</th>{"".join(map(_labelled, of, header[1:]))}</tr>'
+        for row, of in zip(rows, cells, strict=True)
     )
     return Table(
         f'<div class="cmp-scroll"><table class="cmp-table {kind}"><caption>{caption}</caption>'
@@ -37,15 +38,18 @@ def cards(header: Sequence[str], rows: Sequence[Sequence[str]], *, caption: str)
     body = ""
     for first, *texts in rows:
         name = first if first.startswith("<th") else f'<th scope="row">{first}</th>'
-        cells = "".join(
-            f'<td class="text" data-source="{of}">{cell}</td>'
-            for of, cell in zip(header[1:], texts, strict=True)
-        )
+        cells = "".join(_labelled(text(cell), of) for of, cell in zip(header[1:], texts, strict=True))
         body += f"<tr>{name}{cells}</tr>"
     return Table(
         f'<div class="cmp-scroll"><table class="cmp-table cmp-cards"><caption>{caption}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
+
+
+def _labelled(cell: str, head: str) -> str:
+    """The cell with its column's heading, which a narrow screen shows beside it."""
+    words = escape(unescape(re.sub("<[^>]*>", "", head)))
+    return f'<td data-label="{words}"{cell.removeprefix("<td")}'
 
 
 def number(
