@@ -90,7 +90,7 @@ show.opening(run, f"{images.label}: {counts}", "the CPU" if device == "cpu" else
 # %% [markdown]
 # ## The question in one picture
 
-# %%
+# %% tags=["remove-input"]
 run.later("picture")
 run.later("found")
 
@@ -390,16 +390,14 @@ plots.show(
 # The nets are not matched in clean accuracy (the paper matched them by validation loss), so a gain under attack may have been paid for.
 
 # %%
-forced = experiment.where(pd.concat([robust, control[control["model"] != SHUFFLED]]), **STRONG, attack=LINF)
-both = forced.merge(pd.concat([clean, control_clean]), on=["model", "seed"], suffixes=("", "_clean"))
-points = both.groupby("model", sort=False)[["value_clean", "value"]].mean()
-fig, axes = plots.subplots(1, 1, size=(6.6, 4.2))
-for name, place in points.iterrows():
-    axes[0, 0].plot(*place, "o", color=colour(name))
-    axes[0, 0].annotate(name, place, fontsize=7.5, xytext=(4, 3), textcoords="offset points")
-axes[0, 0].set(xlabel="clean accuracy, %", ylabel=f"robust accuracy, {LINF}, strong, %")
+others = control[~control["model"].isin([OWN, SHUFFLED])]  # these two are in table 1 already
+forced = experiment.where(pd.concat([robust, others]), **STRONG, attack=LINF)
+both = forced.merge(pd.concat([clean, control_clean]), on=["model", "seed"], suffixes=("_forced", "_clean"))
+points = both.groupby("model", sort=False)[["value_clean", "value_forced"]].mean()
+points.columns = ["clean accuracy, %", f"robust accuracy, {LINF}, strong, %"]
 alt = "Robust against clean accuracy, a point for each kind of net."
-plots.show(fig, alt=alt, finding=f"Means over {len(seeds)} seed(s), {images.label}.", width="40rem")
+caption = f"Means over {len(seeds)} seed(s), {images.label}."
+plots.show(plots.named_points(points, colour), alt=alt, finding=caption, width="44rem")
 
 # %% [markdown]
 # (ir-f3)=
@@ -430,14 +428,14 @@ robust_curves = {
     "strong": experiment.where(curves, **STRONG),
 }
 QUANTITIES = ("gradient norm", "cosine with the target", "clean accuracy")
-others = {q: {"": experiment.where(curves, quantity=q)} for q in QUANTITIES}
+single = {q: {"": experiment.where(curves, quantity=q)} for q in QUANTITIES}
 shades = {"": colour("IR"), "strong": colour("IR"), "paper's protocol": colour("Standard")}
 rank = {name: experiment.rank_correlation(f, "permuted") for name, f in robust_curves.items()}
-rank |= {q: experiment.rank_correlation(of[""], "permuted") for q, of in others.items()}
+rank |= {q: experiment.rank_correlation(of[""], "permuted") for q, of in single.items()}
 paper_rank = rank["paper's protocol"]
 listed = ", ".join(f"{name} {value:+.2f}" for name, value in rank.items())
 plots.show(
-    plots.panels({f"robust accuracy, {LINF}": robust_curves} | others, "permuted", shades),
+    plots.panels({f"robust accuracy, {LINF}": robust_curves} | single, "permuted", shades),
     alt="Robust accuracy, gradient norm, cosine with the target and clean accuracy against the shuffled fraction.",
     finding=f"Spearman's correlation with the shuffled fraction: {listed}. Bands: 95 % t-intervals, {len(seeds)} seed(s).",
 )

@@ -1,5 +1,6 @@
 import re
 
+import pandas as pd
 import pytest
 import torch
 
@@ -106,3 +107,28 @@ def test_a_saved_picture_has_light_and_dark_ink_on_nothing(tmp_path):
     assert light[0, 0, 3] == 0 and light.shape == dark.shape
     ink = [picture[..., :3][picture[..., 3] > 0.9].mean() for picture in (light, dark)]
     assert ink[0] < ink[1]
+
+
+def test_names_of_points_that_lie_together_are_moved_apart_and_led_to():
+    points = pd.DataFrame({"x": [0.0, 0.0, 1.0], "y": [5.0, 5.01, 9.0]}, index=["a", "b", "c"])
+    fig = plots.named_points(points, lambda name: "#000000")
+    (axis,) = fig.axes
+    heights = {text.get_text().strip(): text.get_position()[1] for text in axis.texts}
+    assert list(heights) == ["a", "b", "c"] and heights["b"] - heights["a"] > 1
+    led = [line for line in axis.lines if len(line.get_xdata()) == 2]
+    assert [tuple(line.get_ydata()) for line in led] == [(y, heights[n]) for n, y in points["y"].items()]
+
+
+def test_dots_and_curves_show_mean_and_interval_over_seeds():
+    frame = pd.DataFrame(
+        {"model": ["a"] * 3 + ["b"] * 3, "level": [0, 0, 0, 1, 1, 1], "value": [1, 2, 3, 4, 4, 4.0]}
+    )
+    fig = plots.dots({"one": frame}, ["a", "b"], lambda name: "#000000")
+    assert [t.get_text() for t in fig.axes[0].get_yticklabels()] == ["a", "b"]
+    centre = [line.get_xdata() for line in fig.axes[0].lines if line.get_marker() == "o"]
+    assert [float(x[0]) for x in centre] == [2, 4]
+    fig = plots.panels({"p": {"one": frame}}, "level", {"one": "#000000"})
+    assert fig.axes[0].lines[0].get_ydata().tolist() == [2, 4]
+    low, high = plots.interval([1, 2, 3])
+    band = fig.axes[0].collections[0].get_paths()[0].vertices[:, 1]
+    assert band.min() == pytest.approx(low - high) and band.max() == pytest.approx(low + high)

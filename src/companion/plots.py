@@ -228,6 +228,30 @@ def dots(panels: Mapping[str, Any], models: Sequence[str], colour: Callable[[str
     return fig
 
 
+def named_points(
+    points: Any, colour: Callable[[str], str], *, size: tuple[float, float] = (7.4, 4.6)
+) -> Figure:
+    """A point for each row of a frame with two columns, x and y; the names in a column at the right.
+
+    colour: of a row's name. Names are moved apart where points lie together, and a line leads to each.
+    """
+    fig, axes = subplots(1, 1, size=size)
+    axis, (x, y) = axes[0, 0], points.columns
+    ordered = points.sort_values(y)
+    gap = 0.9 * (ordered[y].max() - ordered[y].min()) / max(1, len(ordered) - 1)
+    places = []
+    for height in ordered[y]:
+        places.append(max(places[-1] + gap, height) if places else height)
+    down = np.mean(places) - ordered[y].mean()
+    edge = ordered[x].max() + 0.06 * ((ordered[x].max() - ordered[x].min()) or 1)
+    for (name, row), place in zip(ordered.iterrows(), places, strict=True):
+        axis.plot(row[x], row[y], "o", color=colour(name))
+        axis.plot([row[x], edge], [row[y], place - down], color=colour(name), linewidth=0.5, alpha=0.6)
+        axis.text(edge, place - down, f" {name}", fontsize=8, va="center")
+    axis.set(xlabel=x, ylabel=y)
+    return fig
+
+
 def interval(values: Sequence[float]) -> tuple[float, float]:
     """Mean and half-width of the 95 % t-interval; half-width 0 for a single value, which has no spread."""
     from scipy import stats
