@@ -41,7 +41,7 @@ TABLE_1 = {
 }
 CONTROLS = {
     **{"own map, as IR (R, SmG)": 55, "no target": 50, "own map, shuffled": 40, "no norm": 20},
-    **{"map at another image, same class": 45, "map at any other image": 42, "the image": 48},
+    **{"map at another image, same class": 45, "this class's map at any other image": 42, "the image": 48},
     **{"the image minus the mean": 47, "own map, centred norm": 56, "no target, centred norm": 51},
 }
 

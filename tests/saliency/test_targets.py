@@ -90,8 +90,27 @@ def test_a_function_common_to_all_logits_changes_raw_terms_and_not_centred_ones(
         model = Shifted(net, scale)
         if loss == "alignment_penalty":
             return losses.alignment_penalty(model, x, y, lambda_a=1.0, term="norm", centred=centred)
-        weights = {"lambda_d": 0.0, "lambda_m": 1.0, "centred_norm": centred}
+        weights = {"lambda_d": 1.0, "lambda_m": 1.0, "centred": "both" if centred else "none"}
         return losses.interpretation(model, x, y, torch.ones_like(x), **weights)
 
     torch.testing.assert_close(value(0.0, True), value(5.0, True))
     assert (value(0.0, False) - value(5.0, False)).abs() > 0.1
+
+
+def test_with_a_centred_norm_the_cosine_stays_that_of_the_raw_gradient():
+    images = data.load("digits", n_train=20)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 24), nn.ReLU(), nn.Linear(24, 10)).double()
+    x, y, target = images.x_train.double(), images.y_train, torch.rand(20, 1, 8, 8).double()
+
+    def value(centred, **weights):
+        return losses.interpretation(
+            net, x, y, target, **({"lambda_d": 0.0, "lambda_m": 0.0} | weights), centred=centred
+        )
+
+    plain = value("none")
+    torch.testing.assert_close(value("norm", lambda_d=1.0), value("none", lambda_d=1.0))
+    torch.testing.assert_close(value("norm", lambda_m=1.0), value("both", lambda_m=1.0))
+    assert abs(value("both", lambda_d=1.0) - value("none", lambda_d=1.0)) > 1e-3
+    assert abs(value("norm", lambda_m=1.0) - value("none", lambda_m=1.0)) > 1e-3 and plain.isfinite()
+    with pytest.raises(ValueError, match="centred='cosine'"):
+        value("cosine")

@@ -2,8 +2,10 @@
 
 from companion.experiment.comparing import (
     Difference,
+    by_seed,
     compared,
     difference,
+    differences,
     rank_correlation,
     verdicts_of,
     where,
@@ -26,10 +28,12 @@ __all__ = [
     "Leak",
     "Nets",
     "area_under",
+    "by_seed",
     "choose_device",
     "compared",
     "diff_roar",
     "difference",
+    "differences",
     "mask_leak",
     "measure",
     "mu_kar",

@@ -1,6 +1,6 @@
 """Two kinds of nets compared over seeds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -34,8 +34,8 @@ def where(frame: pd.DataFrame, **labels: object) -> pd.DataFrame:
     return frame
 
 
-def difference(frame: pd.DataFrame, more: str, less: str) -> Difference:
-    """The values of the model `more` minus those of `less`, paired by seed.
+def by_seed(frame: pd.DataFrame, more: str, less: str) -> pd.Series:
+    """The values of the model `more` minus those of `less`, by seed.
 
     frame: rows of one quantity under one attack, with the columns model, seed and value.
     Raises ValueError where a seed has several values, or the two models share no seed.
@@ -43,8 +43,24 @@ def difference(frame: pd.DataFrame, more: str, less: str) -> Difference:
     table = frame.pivot(index="seed", columns="model", values="value")[[more, less]].dropna()
     if table.empty:
         raise ValueError(f"{more} and {less} have no seed in common")
-    mean, half = interval((table[more] - table[less]).tolist())
-    return Difference(mean, half, len(table))
+    return table[more] - table[less]
+
+
+def difference(frame: pd.DataFrame, more: str, less: str) -> Difference:
+    """The mean of `by_seed` and its interval; errors as there."""
+    apart = by_seed(frame, more, less)
+    return Difference(*interval(apart.tolist()), len(apart))
+
+
+def differences(frame: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    """`by_seed` of several pairs of models, under every attack: columns difference, attack, seed and value."""
+    rows = [
+        {"difference": f"{more} − {less}", "attack": attack, "seed": seed, "value": value}
+        for attack, of in frame.groupby("attack", sort=False)
+        for more, less in pairs
+        for seed, value in by_seed(of, more, less).items()
+    ]
+    return pd.DataFrame(rows)
 
 
 def rank_correlation(frame: pd.DataFrame, x: str) -> float:

@@ -16,7 +16,7 @@ def interpretation(
     lambda_m: float,
     reduction: str = "batch",
     of: str = "logit",
-    centred_norm: bool = False,
+    centred: str = "none",
 ) -> Tensor:
     r"""CE - lambda_d * mean_i cos(J_c(x_i), I(x_i)) + lambda_m * ||J_c||.
 
@@ -31,10 +31,11 @@ def interpretation(
     sqrt(B) times the root mean square of the per-sample norms, so lambda_m goes with the batch size.
     "sample" is eq. 9 as written, the mean of the per-sample norms (IR-E14).
     of: "logit", or "probability", which the official CIFAR-10 code regularises (IR-E3).
-    centred_norm: take the norm of the gradient of the output minus the mean of all outputs (ours): a function
-    added to every logit changes no decision, but it can hide in J_c or be hidden by it.
+    centred: (ours) where the gradient is that of the output minus the mean of all outputs: "none", the "norm",
+    or "both" norm and cosine. A function added to every logit changes no decision, but a norm can hide in it,
+    and a target can be met through it.
     Deviation from the code: without the constant lambda_d it adds.
-    Raises ValueError on another reduction or output, or a target of another shape.
+    Raises ValueError on another reduction, output or centring, or a target of another shape.
     """
     if target.shape != x.shape:
         raise ValueError(
@@ -42,15 +43,19 @@ def interpretation(
         )
     if of not in ("logit", "probability"):
         raise ValueError(f'of={of!r}; expected "logit" or "probability"')
+    if centred not in ("none", "norm", "both"):
+        raise ValueError(f'centred={centred!r}; expected "none", "norm" or "both"')
     x = x.detach().requires_grad_()
     logits = model(x)
     outputs = logits if of == "logit" else logits.softmax(1)
     own = outputs.gather(1, y[:, None]).sum()
     gradient = torch.autograd.grad(own, x, create_graph=True)[0].flatten(1)
-    cosine = F.cosine_similarity(gradient, target.flatten(1)).mean()
-    if centred_norm:
+    shown = gradient
+    if centred != "none":
         common = torch.autograd.grad(outputs.mean(1).sum(), x, create_graph=True)[0].flatten(1)
         gradient = gradient - common
+        shown = gradient if centred == "both" else shown
+    cosine = F.cosine_similarity(shown, target.flatten(1)).mean()
     if reduction == "batch":
         size = gradient.norm()
     elif reduction == "sample":

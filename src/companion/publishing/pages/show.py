@@ -47,7 +47,13 @@ def spread(values: Sequence[float]) -> tuple[float, float | None]:
 
 
 def measured(
-    frame: Any, *, caption: str, rows: str = "model", columns: str = "attack", digits: int = 1
+    frame: Any,
+    *,
+    caption: str,
+    rows: str = "model",
+    columns: str = "attack",
+    best: bool = True,
+    digits: int = 1,
 ) -> Table:
     """Mean ± sd over seeds: a row for each value of one column, a column for each of another, the best
     marked.
@@ -56,11 +62,11 @@ def measured(
     """
     names, heads = (list(dict.fromkeys(frame[column])) for column in (rows, columns))
     cell = {place: spread(list(of["value"])) for place, of in frame.groupby([rows, columns], sort=False)}
-    best = {head: max(cell[name, head][0] for name in names if (name, head) in cell) for head in heads}
+    top = {head: max(cell[name, head][0] for name in names if (name, head) in cell) for head in heads}
 
     def written(name: Any, head: Any) -> str:
         mean, sd = cell.get((name, head), (None, None))
-        return tables.number(mean, sd=sd, best=mean == best[head], digits=digits)
+        return tables.number(mean, sd=sd, best=best and mean == top[head], digits=digits)
 
     body = [[escape(str(name)), *(written(name, head) for head in heads)] for name in names]
     return tables.table([rows, *(escape(str(h)) for h in heads)], body, caption=caption, kind="cmp-fold")
