@@ -30,12 +30,12 @@ step_l2: float = 1/3  # in (0, inf): l2 step of the paper's protocol, as a fract
 step_l2_strong: float = 0.48  # in (0, inf): the same, for training with eps_strong
 eps_linf: list[float] = [0.1, 0.2]  # in (0, 1]: linf radii of the attacks
 eps_control: float = 0.1  # in (0, 1]: linf radius for the controls, IR-F3 and the checks; the paper's IR-F3 has 0.2
-steps: int = 20  # in [1, inf): PGD steps in evaluation; the paper's 40
+steps: int = 12  # in [1, inf): PGD steps in evaluation; the paper's 40
 restarts: int = 1  # in [1, inf): random starts under the paper's protocol; the paper's 3
 strong_restarts: int = 1  # in [1, inf): random starts for each loss under the strong protocol
 reference_steps: int = 20  # in [1, inf): steps of each attack of the reference protocol
 reference_restarts: int = 0  # in [0, inf): random starts of its PGD on the margin
-reference_targets: int = 3  # in [0, inf): classes towards which its APGD attacks each image
+reference_targets: int = 2  # in [0, inf): classes towards which its APGD attacks each image
 reference_queries: int = 0  # in [0, inf): queries of its black-box attack (Square), 0 for none
 checked_images: int = 100  # in [1, inf): test images on which each net's evaluation is checked
 lambda_d: float = 3.0  # in [0, inf): weight of the cosine with the target map
@@ -395,9 +395,9 @@ plots.show(
 # (ir-longer)=
 
 # %%
-told = {epochs: control, epochs_long: long}
+by_epochs = {epochs: control, epochs_long: long}
 pairs = ((OWN, NONE), (OWN, SHUFFLED), (NONE, SHUFFLED))
-apart = {n: experiment.differences(experiment.where(of, **STRONG), pairs) for n, of in told.items()}
+apart = {n: experiment.differences(experiment.where(of, **STRONG), pairs) for n, of in by_epochs.items()}
 columns = pd.concat([of.assign(attack=of["attack"] + f", {n} epochs") for n, of in apart.items()])
 caption = f"<b>IR-K</b>: differences of robust accuracy, strong protocol, points, mean ± sd over {len(seeds)} seed(s)."
 show.measured(columns, rows="difference", caption=caption, best=False)
@@ -701,7 +701,7 @@ display(*verdicts.table(run.notebook, run.rows, told))
 OURS = "IR (R, SmG)"
 at_linf, at_l2 = (experiment.where(strong, attack=attack) for attack in (LINF, L2))
 against = ", ".join(experiment.compared(at_linf, OURS, name) for name in ("Standard", "JR", AT))
-added = {n: experiment.where(of, **STRONG, attack=LINF) for n, of in told.items()}
+added = {n: experiment.where(of, **STRONG, attack=LINF) for n, of in by_epochs.items()}
 after = " and ".join(f"{experiment.compared(of, OWN, NONE)} after {n} epochs" for n, of in added.items())
 missing = [name for name, there in (("CIFAR-10", cifar), ("the search for the weights", grid)) if not there]
 show.found(
