@@ -196,7 +196,7 @@ class TestSmoke:
         assert {(r["protocol"], r["statistic"]) for r in robust} == {
             ("ir_paper", "mean"), ("ir_paper", "worst"), ("strong", "worst"), ("reference", "worst"),
         }  # fmt: skip
-        assert len({r["model"] for r in robust}) == 9 and len({r["attack"] for r in robust}) == 3
+        assert len({r["model"] for r in robust}) == 9 and len({r["attack"] for r in robust}) == 4
         # The reference is given for the first seed alone.
         assert all(r["n"] == (1 if r["protocol"] == "reference" else 2) for r in robust)
         assert all(0 <= r["value"] <= 100 for r in robust)
