@@ -227,3 +227,8 @@ def test_outside_a_notebook_nothing_is_kept():
     space = {}
     exec(NOTEBOOK, space)
     assert [space["run"](PLAIN, {}), space["run"](PLAIN, {})] == [{"value": 1}, {"value": 2}]
+
+
+def test_what_a_notebook_measures_without_the_store_trains_no_net():
+    assert notebook()["run"](PLAIN, {}) == {"value": 1}
+    assert not store.present(PLAIN)

@@ -71,12 +71,13 @@ def remember(recipe: Recipe, what: dict[str, Any], compute: Callable[[], dict[st
     """compute() of a chapter that is not rebuilt yet, or what it returned before for this net.
 
     What a function of a notebook calls cannot be named, so its key holds all code that its notebook has
-    executed, parameters included, the whole science wing, and `what`. Outside a notebook nothing is kept.
+    executed, parameters included, the whole science wing, and `what`. The recipe is a name: no net is trained
+    for it. Outside a notebook nothing is kept.
     """
     executed = compute.__globals__.get("In")
     if executed is None:
         return compute()
-    parts = [key(recipe), weights_hash(recipe), what, list(executed), science_hash(), torch.__version__]
+    parts = [key(recipe), what, list(executed), science_hash(), torch.__version__]
     path = folder() / f"measured-{digest(parts)}.json"
     return _kept(path, compute, what.get("device", "cpu"), {"what": what})
 
