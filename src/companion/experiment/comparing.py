@@ -53,7 +53,7 @@ def difference(frame: pd.DataFrame, more: str, less: str) -> Difference:
 
 
 def differences(frame: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
-    """`by_seed` of several pairs of models, under every attack: columns difference, attack, seed and value."""
+    """`by_seed` of several pairs of models, under every attack: difference, attack, seed and value."""
     rows = [
         {"difference": f"{more} − {less}", "attack": attack, "seed": seed, "value": value}
         for attack, of in frame.groupby("attack", sort=False)

@@ -31,9 +31,9 @@ def interpretation(
     sqrt(B) times the root mean square of the per-sample norms, so lambda_m goes with the batch size.
     "sample" is eq. 9 as written, the mean of the per-sample norms (IR-E14).
     of: "logit", or "probability", which the official CIFAR-10 code regularises (IR-E3).
-    centred: (ours) where the gradient is that of the output minus the mean of all outputs: "none", the "norm",
-    or "both" norm and cosine. A function added to every logit changes no decision, but a norm can hide in it,
-    and a target can be met through it.
+    centred: (ours) where the gradient is that of the output minus the mean of all outputs: "none", the
+    "norm", or "both" norm and cosine. A function added to every logit changes no decision, but a norm can
+    hide in it, and a target can be met through it.
     Deviation from the code: without the constant lambda_d it adds.
     Raises ValueError on another reduction, output or centring, or a target of another shape.
     """
