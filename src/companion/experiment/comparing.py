@@ -82,3 +82,11 @@ def compared(frame: pd.DataFrame, more: str, less: str) -> str:
     of = difference(frame, more, less)
     words = {1: "is more robust than", 0: "is not told apart from", -1: "is less robust than"}
     return f"{words[of.sign]} {less} ({of} points)"
+
+
+def direction(values: Sequence[float]) -> str:
+    """In words, whether correlations, one a seed, say that one quantity rises with another."""
+    mean, half = interval(list(values))
+    clear = len(values) > 1 and abs(mean) > half
+    words = ("rises" if mean > 0 else "falls") if clear else "shows no clear trend"
+    return f"{words} (Spearman {mean:+.2f}{f' ± {half:.2f}' if len(values) > 1 else ', one seed'})"

@@ -1,6 +1,17 @@
 """Numbers about trained nets; each returns one value per sample."""
 
 from companion.metrics.alignment import cosine_to_target
+from companion.metrics.alignment_identities import (
+    affine_regions,
+    bounds,
+    decompositions,
+    homogeneous_nets,
+    linear_identities,
+    penalty_bracket,
+    plane_net,
+    shared_origin,
+)
+from companion.metrics.alignment_measures import alignment_values, alignments, nearest_distance
 from companion.metrics.alignment_terms import (
     AlignmentTerms,
     alignment,
@@ -32,6 +43,17 @@ from companion.metrics.robustness import (
 from companion.metrics.vii import constant_sign_vii, sign_cosine, vii, vii_chance
 
 __all__ = [
+    "affine_regions",
+    "alignment_values",
+    "alignments",
+    "bounds",
+    "decompositions",
+    "homogeneous_nets",
+    "linear_identities",
+    "nearest_distance",
+    "penalty_bracket",
+    "plane_net",
+    "shared_origin",
     "clean_accuracy",
     "reference_accuracy",
     "robust_accuracy",
