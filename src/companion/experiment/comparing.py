@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 from scipy import stats
 
@@ -50,6 +51,43 @@ def difference(frame: pd.DataFrame, more: str, less: str) -> Difference:
     """The mean of `by_seed` and its interval; errors as there."""
     apart = by_seed(frame, more, less)
     return Difference(*interval(apart.tolist()), len(apart))
+
+
+def relative(frame: pd.DataFrame, more: str, less: str) -> pd.DataFrame:
+    """By seed, how much larger the values of `more` are than those of `less`, in per cent: seed and value.
+
+    frame: as in `by_seed`.
+    """
+    table = frame.pivot(index="seed", columns="model", values="value")[[more, less]].dropna()
+    return (100 * (table[more] / table[less] - 1)).rename("value").reset_index()
+
+
+def shares(frame: pd.DataFrame, terms: Sequence[str], whole: str = "") -> pd.DataFrame:
+    """The first of several quantities beside the sum of all, or beside `whole`, of every net in two ways:
+    as a ratio of medians over images and as a median of ratios (ET-E4).
+
+    frame: rows with the values of all images in the column `each`. Columns: model, seed, way, value.
+    """
+    rows, parts = [], [whole] if whole else list(terms)
+    chosen = frame[frame["quantity"].isin([terms[0], *parts]) & frame["each"].notna()]
+    for (model, seed), of in chosen.groupby(["model", "seed"], sort=False):
+        each = {name: np.array(values) for name, values in of.set_index("quantity")["each"].items()}
+        medians = np.median(each[terms[0]]) / sum(np.median(each[name]) for name in parts)
+        ratios = np.median(each[terms[0]] / sum(each[name] for name in parts))
+        ways = {"ratio of medians": medians, "median of ratios": ratios}
+        rows += [{"model": model, "seed": seed, "way": way, "value": float(v)} for way, v in ways.items()]
+    return pd.DataFrame(rows)
+
+
+def pearson(one: Sequence[float], other: Sequence[float]) -> float:
+    """Pearson's correlation over the pairs that are finite, of the first values both have; NaN for fewer than
+    three pairs or where either is constant."""
+    n = min(len(one), len(other))
+    pairs = np.array([one[:n], other[:n]], float)
+    pairs = pairs[:, np.isfinite(pairs).all(0)]
+    if pairs.shape[1] < 3 or (np.ptp(pairs, axis=1) == 0).any():
+        return float("nan")
+    return float(np.corrcoef(pairs)[0, 1])
 
 
 def differences(frame: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:

@@ -11,7 +11,12 @@ from companion.metrics.alignment_identities import (
     plane_net,
     shared_origin,
 )
-from companion.metrics.alignment_measures import alignment_values, alignments, nearest_distance
+from companion.metrics.alignment_measures import (
+    alignment_values,
+    alignments,
+    kink_effect,
+    nearest_distance,
+)
 from companion.metrics.alignment_terms import (
     AlignmentTerms,
     alignment,
@@ -49,6 +54,7 @@ __all__ = [
     "bounds",
     "decompositions",
     "homogeneous_nets",
+    "kink_effect",
     "linear_identities",
     "nearest_distance",
     "penalty_bracket",
