@@ -68,7 +68,6 @@ run = chapter.begin(globals(), notebook="alignment_bounds")
 # %%
 import numpy as np
 import pandas as pd
-import torch
 from IPython.display import display
 
 from companion import checks, data, experiment, losses, metrics, playground, plots, store
@@ -76,7 +75,7 @@ from companion.attacks import minimal
 from companion.experiment import streamed
 from companion.publishing.claims import verdicts
 from companion.publishing.explorers import explorer, planar
-from companion.publishing.pages import badges, fidelity, show, sources, tables
+from companion.publishing.pages import badges, fidelity, show, sources
 from companion.training import Recipe, part
 
 device = experiment.choose_device(device)
@@ -244,54 +243,26 @@ sources.of(metrics.homogeneous_decomposition)
 sources.of(metrics.alignment_terms)
 
 # %%
-HIDDEN = [(1.0, 0.2, -0.35), (-0.6, 1.0, -0.1), (0.8, -1.0, 0.2), (-0.8, -0.7, 0.9)]
-OUT = [(2.0, -1.0, 0.5, -0.5, -0.2), (-1.5, 2.0, -0.5, 0.3, 0.1), (-0.3, -0.6, 0.2, 2.0, -0.3)]
-COUNTER = {"hidden": [(1.0, 0.0, 0.75), (1.0, -3.0, 0.875)], "out": [(1.0, 1.0, -0.5), (0.0,) * 3]}
-FREE = {"hidden": [(*w[:2], 0.0) for w in HIDDEN], "out": [(*v[:-1], 0.0) for v in OUT]}
-TOLD = {
-    "counter-example": "The net of ET-E1. Follow the printed bound while x₁ grows.",
-    "without biases": "All decision boundaries are rays from the origin, so is the linearised one: ρ̃ = α†.",
-    "with biases": "The same weights with biases. Can you find a violation of the printed Theorem 3?",
-}
-plane = [
-    planar.Net("counter-example", TOLD["counter-example"], **COUNTER, start=(0.5, 0.5), low=-0.8, high=1.2),
-    planar.Net("without biases", TOLD["without biases"], **FREE, start=(0.7, 0.4), low=-0.15, high=1.1),
-    planar.Net("with biases", TOLD["with biases"], HIDDEN, OUT, start=(0.8, 0.6), low=-0.15, high=1.1),
-]
-planar.explorer(
-    plane,
-    caption="<b>Robustness and alignment in the plane.</b> Drag x, or slide it. Shaded: the classes, and darker the region in which the net is affine. Circle "
-    "and solid line: the distance ρ, exact. Blue, dashed: ρ̃, and the boundary as linearised at x. Orange: g, and α, the length of x's projection onto it.",
+caption = (
+    "<b>Robustness and alignment in the plane.</b> Drag x, or slide it. Shaded: the classes, and darker the region in which the net is affine. Circle "
+    "and solid line: the distance ρ, exact. Blue, dashed: ρ̃, and the boundary as linearised at x. Orange: g, and α, the length of x's projection onto it."
 )
+planar.explorer(planar.NETS, caption=caption)
 
 # %% [markdown]
 # **The algebra, executed**, in float64 on classifiers drawn at random, and for the counter-example above.
 
 # %%
-algebra = pd.DataFrame(
-    metrics.linear_identities()
-    + metrics.affine_regions()
-    + metrics.homogeneous_nets(random_nets)
-    + metrics.decompositions(random_nets)
-    + metrics.bounds(bound_nets)
-)
-plane_net = metrics.plane_net(*(torch.tensor(rows, dtype=torch.float64) for rows in COUNTER.values()))
-counter = metrics.alignment_terms(plane_net, torch.full((1, 2), 0.5, dtype=torch.float64))
+algebra = pd.DataFrame(metrics.algebra(random_nets, bound_nets))
+counter = metrics.counter_example()
 for row in algebra.itertuples():
     run.record("ET-ALG", row.quantity, row.value, claim=row.claim, of=row.compares)
-for of, found in (
-    ("theorem 3 as printed", counter.bound_3_printed),
-    ("theorem 3 with gamma", counter.bound_3),
-):
-    run.record("ET-E1", "bound", found.item(), of=of)
-run.record("ET-E1", "rho_tilde", counter.rho_tilde.item())
+for quantity, value in counter.items():
+    run.record("ET-E1", quantity, value)
 printed = experiment.where(algebra, quantity="violations as printed, per cent")["value"].item()
-show.listed(
-    algebra,
-    ["claim", "compares", "quantity", "value"],
-    caption=f"<b>ET-C1 to ET-C5</b>. A gap is the largest deviation from an equality, which should be rounding alone. At the counter-example ρ̃ is {counter.rho_tilde.item():.2f}, "
-    f"the printed right-hand side {counter.bound_3_printed.item():.2f}, the corrected one {counter.bound_3.item():.2f}.",
-)
+told = ", ".join(f"{quantity} {value:.2f}" for quantity, value in counter.items())
+caption = f"<b>ET-C1 to ET-C5</b>. A gap is the largest deviation from an equality; it should be rounding alone. At the counter-example: {told}."
+show.listed(algebra, ["claim", "compares", "quantity", "value"], caption=caption)
 
 # %% [markdown]
 # (et-convention)=
@@ -326,14 +297,10 @@ show.listed(
 sources.of(losses.double_backprop, losses.alignment_penalty)
 
 # %%
-common = {
-    "data": part(dataset, n_train=n_train or None, hold_out=hold_out),
-    "model": part("small_net", channels=channels, hidden=hidden, dropout=dropout),
-    "optimiser": part("SGD", lr=lr, momentum=momentum, weight_decay=weight_decay),
-    "schedule": schedule,
-    "epochs": epochs,
-    "batch_size": batch_size,
-}
+common = {"data": part(dataset, n_train=n_train or None, hold_out=hold_out)}
+common |= {"model": part("small_net", channels=channels, hidden=hidden, dropout=dropout)}
+common |= {"optimiser": part("SGD", lr=lr, momentum=momentum, weight_decay=weight_decay)}
+common |= {"schedule": schedule, "epochs": epochs, "batch_size": batch_size}
 
 
 def double_backprop(seed: int) -> dict[float, Recipe]:
@@ -353,11 +320,10 @@ KINDS |= {f"norm of raw logits, {w:g}": ("norm", w, False) for w in weights_raw}
 
 
 def penalised(seed: int) -> dict[str, Recipe]:
-    losses_of = {
-        name: part("alignment_penalty", term=term, lambda_a=w, centred=centred)
-        for name, (term, w, centred) in KINDS.items()
-    }
-    return {name: Recipe(**common, loss=loss, seed=seed) for name, loss in losses_of.items()}
+    def loss(term: str, w: float, centred: bool):
+        return part("alignment_penalty", term=term, lambda_a=w, centred=centred)
+
+    return {name: Recipe(**common, loss=loss(*of), seed=seed) for name, of in KINDS.items()}
 
 
 # %%
@@ -380,54 +346,43 @@ values = experiment.measure(metrics.alignment_values, nets, images, **settings, 
 ddn = {"attack": "DDN", "count": n_attacked, "steps": ddn_steps}
 near = experiment.measure(metrics.nearest_distance, nets, images, **ddn, **how)
 
-RHO = "median distance ρ (DDN)"
-distance = near.set_index(["model", "seed"])["value"].rename(RHO)
-of_net = distance.groupby("model").mean()
-accuracy = held.groupby("model")["value"].mean()
+# %%
+RHO, ALIGNED = "median distance ρ (DDN)", "median alignment"
+accuracy, of_net = (frame.groupby("model")["value"].mean() for frame in (held, near))
 steady = [name for name in accuracy.index if accuracy[name] >= degenerate * accuracy.max()]
 by_robustness = sorted((w for w in lambdas if w in steady), key=of_net.get)
 LEAST, MIDDLE, MOST = (by_robustness[i] for i in (0, len(by_robustness) // 2, -1))
 
 
-# %%
-def beside_distance(frame: pd.DataFrame) -> pd.DataFrame:
-    places = zip(frame["model"], frame["seed"], strict=True)
-    return frame.assign(**{RHO: [distance[place] for place in places]})
-
-
-def of_cohort(quantity: str, name: str, **labels) -> pd.DataFrame:
-    """One quantity of the nets of double backpropagation, beside the distance; `name` is its axis."""
-    chosen = experiment.where(values, quantity=quantity, **labels)
-    chosen = beside_distance(chosen[chosen["model"].isin(lambdas)])
-    return chosen.assign(**{name: chosen["value"]})
+def of_cohort(frame: pd.DataFrame, name: str = ALIGNED, **labels) -> pd.DataFrame:
+    chosen = experiment.beside(experiment.where(frame, **labels), near, RHO)
+    return chosen[chosen["model"].isin(lambdas)].assign(**{name: lambda rows: rows["value"]})
 
 
 def trend(frame: pd.DataFrame, along: str = RHO) -> list[float]:
-    """Spearman's correlation of the value with the distance over the nets of each seed."""
-    usable = frame[frame["model"].isin(steady)]
-    return [experiment.rank_correlation(of, along) for _, of in usable.groupby("seed")]
-
-
-def record(about: str, frame: pd.DataFrame, *more: str, **labels) -> None:
-    place = {LEAST: "least robust", MOST: "most robust"}
-    told = frame.assign(**{"lambda": frame["model"]})
-    told["degenerate"] = told["model"].map(lambda w: "no" if w in steady else "yes")
-    told["place"] = told["model"].map(lambda w: place.get(w, "between"))
-    run.record_frame(about, told, ["lambda", "degenerate", "place", *more], dataset=images.label, **labels)
-
-
-def draw(panels: dict, y: str, alt: str, finding: str, **look) -> plots.Shown:
-    solid = {"filled": lambda row: row["model"] in steady, "names": "λ"} | look
-    return plots.show(plots.points(panels, RHO, y, plots.ramp(lambdas), **solid), alt=alt, finding=finding)
+    return experiment.trends(frame[frame["model"].isin(steady)], along)
 
 
 # %%
-BLACK = {"origin": 0.0, "common": 0.0}
-COLOUR = {0.0: "black", 0.5: "grey", 1.0: "white"}
-ALPHA, DAGGER, CENTRED = "median α", "median α†", "median α of centred logits"
-alpha, dagger = of_cohort("alpha", ALPHA, **BLACK), of_cohort("alpha_plus", DAGGER, **BLACK)
-centred = of_cohort("centred alpha", CENTRED, **BLACK)
+def record(about: str, frame: pd.DataFrame, *more: str) -> None:
+    place = {LEAST: "least robust", MOST: "most robust"}
+    told = frame[frame["model"].isin(lambdas)].assign(**{"lambda": lambda rows: rows["model"]})
+    told["degenerate"] = told["model"].map(lambda w: "no" if w in steady else "yes")
+    told["place"] = told["model"].map(lambda w: place.get(w, "between"))
+    run.record_frame(about, told, ["lambda", "degenerate", "place", *more], dataset=images.label)
 
+
+def draw(panels: dict, y: str, finding: str, **look) -> plots.Shown:
+    solid = {"filled": lambda row: row["model"] in steady, "names": "λ"} | look
+    fig = plots.points(panels, RHO, y, plots.ramp(lambdas), **solid)
+    return plots.show(
+        fig, alt=f"A dot for each net, {y} against {RHO}: {'; '.join(panels)}.", finding=finding
+    )
+
+
+# %%
+BLACK, COLOUR = {"origin": 0.0, "common": 0.0}, {0.0: "black", 0.5: "grey", 1.0: "white"}
+alpha, dagger = (of_cohort(values, quantity=name, **BLACK) for name in ("alpha", "alpha_plus"))
 picked = plots.one_of_each(images.y_test, 5)
 x = images.x_test[picked]
 shown = list(dict.fromkeys([LEAST, by_robustness[len(by_robustness) // 3], MIDDLE, MOST]))
@@ -442,20 +397,19 @@ maps = {f"λ = {w:g}, ρ {of_net[w]:.2f}": list(at(w).g) for w in shown}
 by_image = [("", [x[i], *(pictures[i] for pictures in maps.values())]) for i in range(3)]
 titles = ["", *(f"ρ = {of_net[w]:.2f}" for w in shown)]
 plots.save(plots.gallery(by_image, columns=titles, pixels="first column"), run.folder / "question")
+told = (
+    f"Test images of {images.label}, one of each of the first classes, none chosen by hand, and the gradient of the predicted class's logit "
+    f"in nets with a growing gradient penalty λ and their median distance ρ to the nearest attacked image (seed {seeds[0]}). Each map ± its largest value."
+)
+alt = "Test images, and below each the gradient of the predicted class's logit in nets of growing robustness."
 gallery = plots.show(
-    plots.gallery([("image", list(x)), *maps.items()], pixels="first row"),
-    alt="Test images, and below each the gradient of the predicted class's logit in nets of growing robustness.",
-    finding=f"Test images of {images.label}, one of each of the first classes, none chosen by hand, and the gradient of the predicted class's logit "
-    f"in nets with a growing gradient penalty λ and their median distance ρ to the nearest attacked image (seed {seeds[0]}). Each map ± its largest value.",
+    plots.gallery([("image", list(x)), *maps.items()], pixels="first row"), alt=alt, finding=told
 )
-answer = draw(
-    {"of the predicted class, α": alpha.assign(**{"median alignment": alpha["value"]})}
-    | {"of its lead, α†": dagger.assign(**{"median alignment": dagger["value"]})},
-    "median alignment",
-    "Median alignment, of the predicted class's logit and of its lead, against median distance by attack.",
-    f"A dot is a net: {len(lambdas)} weights λ, {len(seeds)} seed(s). With the paper's origin, black, "
-    f"α {experiment.direction(trend(alpha))} with the distance; α† {experiment.direction(trend(dagger))}. Hollow: degenerated.",
+told = (
+    f"A dot is a net: {len(lambdas)} weights λ, {len(seeds)} seed(s). From the paper's origin, black, "
+    f"α {experiment.direction(trend(alpha))} with the distance; α† {experiment.direction(trend(dagger))}. Hollow: degenerated."
 )
+answer = draw({"α, of the predicted class": alpha, "α†, of its lead over the next": dagger}, ALIGNED, told)
 run.fill("picture", plots.Shown(gallery.html + answer.html))
 
 # %% [markdown]
@@ -471,61 +425,40 @@ run.fill("picture", plots.Shown(gallery.html + answer.html))
 sources.of(minimal.gradient_line_search, minimal.l2_bim, minimal.carlini_wagner, minimal.ddn)
 
 # %%
-PAPERS = {
-    "gradient": {"steps": line_steps},
-    "BIM": {"steps": bim_steps, "search": bim_search},
-    "CW": {"steps": cw_steps, "search": cw_search, "lr": cw_lr},
-}
-first = {place: recipe for place, recipe in cohort.items() if place[1] in attacked_seeds}
-on_few = {"count": min(n_papers, n_attacked), **how}
+bim, cw = {"steps": bim_steps, "search": bim_search}, {"steps": cw_steps, "search": cw_search, "lr": cw_lr}
+PAPERS = {"gradient": {"steps": line_steps}, "BIM": bim, "CW": cw}
+few_seeds = {place: recipe for place, recipe in cohort.items() if place[1] in attacked_seeds}
+few = {"count": min(n_papers, n_attacked), **how}
 papers = [
-    experiment.measure(metrics.nearest_distance, first, images, attack=name, **budget, **on_few)
+    experiment.measure(metrics.nearest_distance, few_seeds, images, attack=name, **budget, **few)
     for name, budget in PAPERS.items()
 ]
-by_attack = beside_distance(pd.concat([*papers, near[near["model"].isin(lambdas)]]))
-rho_tilde = of_cohort("rho_tilde", "median ρ̃").assign(attack="rho_tilde")
-record("ET-F3", by_attack.assign(quantity="median distance"), "attack")
-record("ET-F3", clean[clean["model"].isin(lambdas)])
-for quantity in ("rho_tilde", "slope", "common share"):
-    record("ET-F3", experiment.where(values[values["model"].isin(lambdas)], quantity=quantity))
+rho_tilde = experiment.where(values, quantity="rho_tilde").assign(attack="rho_tilde")
+measured = of_cohort(pd.concat([*papers, near, rho_tilde]), "median distance")
+record("ET-F3", measured.assign(quantity="median distance"), "attack")
+record("ET-F3", clean)
 
 # %%
-FAR = "median distance"
-measured = pd.concat([by_attack, rho_tilde]).assign(**{FAR: lambda frame: frame["value"]})
-with_alpha = measured.merge(alpha[["model", "seed", ALPHA]], on=["model", "seed"])
-along = {name: trend(frame.assign(value=frame[ALPHA]), FAR) for name, frame in with_alpha.groupby("attack")}
-for name, correlations in along.items():
-    said = {"of": name, "aligned": "alpha", "origin": 0.0, "dataset": images.label}
-    run.record("ET-F3", "spearman", correlations, **said)
-told = ", ".join(f"{np.mean(found):+.2f} ({name})" for name, found in along.items())
-draw(
-    {name: experiment.where(measured, attack=name) for name in ("gradient", "BIM", "CW", "rho_tilde")},
-    FAR,
-    "Median distance by three other attacks and by linearisation, against that by DDN.",
-    f"Grey: equality. Spearman's correlation of median α with the median distance over the nets of a seed, mean: {told}. "
-    f"The paper's attacks: {on_few['count']} images, {len(attacked_seeds)} seed(s).",
-    diagonal=True,
+with_alpha = experiment.beside(measured, alpha, "α")
+along = {
+    name: trend(of.assign(value=of["α"]), "median distance") for name, of in with_alpha.groupby("attack")
+}
+for name, found in along.items():
+    run.record("ET-F3", "spearman", found, of=name, aligned="alpha", origin=0.0, dataset=images.label)
+run.record(
+    "ET-F3", "saturation", experiment.bends(alpha[alpha["model"].isin(steady)], RHO), dataset=images.label
 )
-
+told = (
+    f"Grey: equality. Spearman's correlation of median α with each median distance over the nets of a seed, mean: "
+    f"{', '.join(f'{np.mean(found):+.2f} ({name})' for name, found in along.items())}. The paper's attacks: {few['count']} images, {len(attacked_seeds)} seed(s)."
+)
+others = {name: experiment.where(measured, attack=name) for name in (*PAPERS, "rho_tilde")}
+draw(others, "median distance", told, diagonal=True)
 
 # %%
-def saturation(frame: pd.DataFrame) -> list[float]:
-    """By seed, the slope of α over the less robust half of the nets, minus that over the other half."""
-    found = []
-    for _, of in frame[frame["model"].isin(steady)].groupby("seed"):
-        places = of[np.isfinite(of[RHO])].sort_values(RHO)[[RHO, "value"]].to_numpy()
-        halves = np.array_split(places, 2)
-        slopes = [np.polyfit(*half.T, 1)[0] if len(half) > 1 else np.nan for half in halves]
-        found.append(float(slopes[0] - slopes[1]))
-    return found
-
-
-run.record("ET-F3", "saturation", saturation(alpha), dataset=images.label)
-by_lambda = pd.concat(
-    [clean, near.assign(quantity="ρ (DDN)"), experiment.where(values, **BLACK)]
-    + [experiment.where(values, quantity=name) for name in ("rho_tilde", "common share")]
-)
-by_lambda = by_lambda[by_lambda["model"].isin(lambdas)].rename(columns={"model": "λ", "quantity": "of"})
+rows = [clean, near.assign(quantity="ρ (DDN)"), experiment.where(values, **BLACK)]
+rows += [experiment.where(values, quantity=name) for name in ("rho_tilde", "common share")]
+by_lambda = of_cohort(pd.concat(rows)).rename(columns={"model": "λ", "quantity": "of"})
 caption = f"<b>The nets in numbers</b>, medians over test images (accuracy in per cent), mean ± sd over {len(seeds)} seed(s), {images.label}."
 show.measured(by_lambda, rows="λ", columns="of", caption=caption, best=False, digits=2)
 
@@ -541,39 +474,29 @@ show.measured(by_lambda, rows="λ", columns="of", caption=caption, best=False, d
 
 
 # %%
-def from_origin(quantity: str, origin: float) -> pd.DataFrame:
-    return of_cohort(quantity, "median alignment", origin=origin, common=0.0)
-
-
 GREEK = {"alpha": "α", "alpha_plus": "α†"}
-by_origin = {
-    f"{GREEK[name]}, {colour} = 0": from_origin(name, origin)
-    for origin, colour in COLOUR.items()
-    for name in GREEK
-}
-trends = {
-    (name, origin): trend(from_origin(name, origin))
-    for name in ("alpha", "centred alpha", "alpha_plus")
+spearman = {
+    (name, origin): trend(of_cohort(values, quantity=name, origin=origin, common=0.0))
+    for name in (*GREEK, "centred alpha")
     for origin in origins
 }
-for (name, origin), correlations in trends.items():
-    run.record("ET-origin", "spearman", correlations, of=name, origin=origin, dataset=images.label)
-    if origin == 0 and name != "alpha":
-        said = {"of": "DDN", "aligned": name, "origin": origin, "dataset": images.label}
-        run.record("ET-F3", "spearman", correlations, **said)
+for (name, origin), found in spearman.items():
+    run.record("ET-origin", "spearman", found, of=name, origin=origin, dataset=images.label)
 
 
 def signs(name: str) -> str:
-    found = {colour: experiment.direction(trends[name, origin]) for origin, colour in COLOUR.items()}
+    found = {colour: experiment.direction(spearman[name, o]) for o, colour in COLOUR.items()}
     return "; ".join(f"from {colour} it {words}" for colour, words in found.items())
 
 
-draw(
-    by_origin,
-    "median alignment",
-    "Median α and α† against median distance, measured from a black, a grey and a white image.",
-    f"The same nets, decisions, distances and gradients. α: {signs('alpha')}. α†: {signs('alpha_plus')}.",
-)
+# %%
+by_origin = {
+    f"{GREEK[name]}, {colour} = 0": of_cohort(values, quantity=name, origin=origin, common=0.0)
+    for origin, colour in COLOUR.items()
+    for name in GREEK
+}
+told = f"The same nets, decisions, distances and gradients. α: {signs('alpha')}. α†: {signs('alpha_plus')}."
+draw(by_origin, ALIGNED, told)
 
 # %% [markdown]
 # Slide the origin from black to white, and the weight of a common function $\tfrac c2\lVert x\rVert^2$ (in units of $M\lVert g\rVert / M\lVert x\rVert$) from below to above zero. The picture and the numbers of α move; no
@@ -581,32 +504,23 @@ draw(
 
 
 # %%
-def small(quantity: str, origin: float, c: float) -> plots.Shown:
-    frame = of_cohort(quantity, "median alignment", origin=origin, common=c)
-    fig = plots.points({GREEK[quantity]: frame}, RHO, "median alignment", plots.ramp(lambdas), columns=1)
-    return plots.show(fig, alt=f"Median {GREEK[quantity]} against median distance.")
+def small(quantity: str, origin: float, c: float) -> tuple[plots.Shown, str]:
+    frame = of_cohort(values, quantity=quantity, origin=origin, common=c)
+    fig = plots.points({GREEK[quantity]: frame}, RHO, ALIGNED, plots.ramp(lambdas), columns=1)
+    picture = plots.show(fig, alt=f"Median {GREEK[quantity]} against median distance.")
+    return picture, f"{np.mean(trend(frame)):+.2f}"
 
 
-def spearman(quantity: str, origin: float, c: float) -> str:
-    return f"{np.mean(trend(of_cohort(quantity, 'at', origin=origin, common=c))):+.2f}"
+def convention(origin: float, c: float) -> tuple:
+    a, plus = small("alpha", origin, c), small("alpha_plus", origin, 0.0)
+    return {"α": a[0], "α†": plus[0]}, {"Spearman(ρ, α)": a[1], "Spearman(ρ, α†)": plus[1]}
 
 
 # %%
-plus = {o: (small("alpha_plus", o, 0.0), spearman("alpha_plus", o, 0.0)) for o in origins}
-chosen = {
-    (o, c): (
-        {"α": small("alpha", o, c), "α†": plus[o][0]},
-        {"Spearman(ρ, α)": spearman("alpha", o, c), "Spearman(ρ, α†)": plus[o][1]},
-    )
-    for o in origins
-    for c in commons
-}
-explorer.frames(
-    {"origin (0 black, 1 white)": origins, "common function, c": commons},
-    chosen,
-    start=(origins[0], 0.0),
-    caption=f"<b>One set of nets, {len(chosen)} conventions.</b> Dots as above, dark to light with λ. Spearman's correlation: mean over {len(seeds)} seed(s).",
-)
+chosen = {(origin, c): convention(origin, c) for origin in origins for c in commons}
+told = f"<b>One set of nets, {len(chosen)} conventions.</b> Dots as above, dark to light with λ. Spearman's correlation: mean over {len(seeds)} seed(s)."
+sliders = {"origin (0 black, 1 white)": origins, "common function, c": commons}
+explorer.frames(sliders, chosen, start=(origins[0], 0.0), caption=told)
 
 # %% [markdown]
 # (et-gauge)=
@@ -617,11 +531,9 @@ explorer.frames(
 # %%
 SHARE = experiment.where(values, quantity="common share")
 RAW, OWN = (experiment.where(values, quantity=name, **BLACK) for name in ("alpha", "centred alpha"))
-run.record_frame("ET-gauge", SHARE, dataset=images.label)
-for name, frame in (("alpha", RAW), ("centred alpha", OWN)):
-    run.record_frame("ET-gauge", frame.assign(quantity=name), dataset=images.label)
+for frame in (SHARE, RAW, OWN):
+    run.record_frame("ET-gauge", frame, dataset=images.label)
 middle = SHARE.groupby("model")["value"].mean()
-hidden_part = [name for name in middle.index if middle[name] > 0.05]
 
 
 def called(name: float | str) -> str:
@@ -629,18 +541,18 @@ def called(name: float | str) -> str:
 
 
 def colour(name: str) -> str:
-    of = {"double": "double backprop", "outlook": "interpretation", "angle": "noise modulation"}
-    return plots.COLOURS[of.get(name.split()[0].rstrip(","), "weight penalty")]
+    of = {"double": "double backprop", "outlook,": "interpretation", "angle,": "noise modulation"}
+    return plots.COLOURS[of.get(name.split()[0], "weight penalty")]
 
 
 # %%
-panels = {"share common to all logits": SHARE, "α, raw logit": RAW, "α, centred logit": OWN}
+panels = {"common to all logits": SHARE, "α, raw logit": RAW, "α, centred logit": OWN}
+panels = {title: frame.assign(model=frame["model"].map(called)) for title, frame in panels.items()}
 order = [called(name) for name in (*lambdas, *KINDS)]
-plots.show(
-    plots.dots({of: f.assign(model=f["model"].map(called)) for of, f in panels.items()}, order, colour),
-    alt="Share of the gradient that all logits have in common, and alignment of raw and of centred logits, for every kind of net.",
-    finding=f"Medians over images, black origin; mean, 95 % t-interval, {len(seeds)} seed(s). Above 5 % common: {', '.join(map(called, hidden_part)) or 'no kind of net'}.",
-)
+above = ", ".join(called(name) for name in middle.index if middle[name] > 0.05) or "no kind of net"
+told = f"Medians over images, black origin; mean, 95 % t-interval, {len(seeds)} seed(s). More than 5 % in common: {above}."
+alt = "Share of the gradient common to all logits, and alignment of raw and of centred logits, for every kind of net."
+plots.show(plots.dots(panels, order, colour), alt=alt, finding=told)
 
 # %% [markdown]
 # (et-f4)=
@@ -653,51 +565,30 @@ plots.show(
 
 
 # %%
-def each(frame: pd.DataFrame) -> dict:
-    return frame.set_index(["model", "seed"])["each"].to_dict()
+linear, by_cw = experiment.where(values, quantity="rho_tilde"), experiment.where(measured, attack="CW")
+PAIRS = {"ρ̃ and α": ("ET-F4", RAW, "alpha"), "ρ̃ and ρ by CW": ("ET-F5", by_cw, "CW")}
+PAIRS |= {"ρ̃ and ρ by DDN": ("ET-F5", near, "DDN")}
+pearson = {}
+for title, (about, other, name) in PAIRS.items():
+    pearson[title] = of_cohort(experiment.pearson(linear, other), "Pearson over images")
+    record(about, pearson[title].assign(quantity=f"pearson rho_tilde {name}"))
 
 
-single = {"ρ̃": each(experiment.where(values, quantity="rho_tilde")), "α": each(RAW), "ρ": each(near)}
-single["ρ by CW"] = each(experiment.where(by_attack, attack="CW"))
-
-
-def pairs(one: str, other: str) -> pd.DataFrame:
-    shared = [net for net in cohort if net in single[other]]
-    found = [experiment.pearson(single[one][net], single[other][net]) for net in shared]
-    frame = pd.DataFrame(shared, columns=["model", "seed"]).assign(value=found)
-    return beside_distance(frame).assign(**{"Pearson over images": found})
-
-
-PAIRS = {"ρ̃ and α": ("ρ̃", "α"), "ρ̃ and ρ by CW": ("ρ̃", "ρ by CW"), "ρ̃ and ρ (DDN)": ("ρ̃", "ρ")}
-NAMED = {"ρ̃ and α": "rho_tilde alpha", "ρ̃ and ρ by CW": "rho_tilde CW", "ρ̃ and ρ (DDN)": "rho_tilde DDN"}
-pearson = {title: pairs(*of) for title, of in PAIRS.items()}
-for title, frame in pearson.items():
-    about = "ET-F4" if title == "ρ̃ and α" else "ET-F5"
-    record(about, frame.assign(quantity=f"pearson {NAMED[title]}"))
-
-
-def one_net(other: str, weight: float) -> pd.DataFrame:
-    pair = zip(single["ρ̃"][weight, seeds[0]], single[other][weight, seeds[0]], strict=False)
-    return pd.DataFrame(pair, columns=["ρ̃", "value"]).assign(model=weight)
+def of_images(other: pd.DataFrame, weight: float) -> pd.DataFrame:
+    each = [experiment.where(f, model=weight, seed=seeds[0])["each"].item() for f in (linear, other)]
+    return pd.DataFrame(zip(*each, strict=False), columns=["ρ̃", "length"]).assign(model=weight)
 
 
 # %%
-nets_shown = {"least robust": LEAST, "most robust": MOST}
-clouds = {f"{other}, {place}": one_net(other, w) for other in ("α", "ρ") for place, w in nets_shown.items()}
-look = {"filled": lambda row: True, "diagonal": True}
-fig = plots.points(clouds, "ρ̃", "value", plots.ramp(lambdas), **look)
-alt = "For the least and the most robust net: alignment, and distance by DDN, against ρ̃, a dot an image."
-within = {
-    title: f"{frame['value'].min():.2f} to {frame['value'].max():.2f}"
-    for title, frame in ((t, f[f["model"].isin(steady)]) for t, f in pearson.items())
+pairs = {
+    f"{name}, λ = {w:g}": of_images(f, w) for name, f in (("α", RAW), ("ρ", near)) for w in (LEAST, MOST)
 }
-display(plots.show(fig, alt=alt, finding=f"A dot is a test image; seed {seeds[0]}. Grey: equality."))
-draw(
-    pearson,
-    "Pearson over images",
-    "Pearson's correlation over images in every net against its median distance.",
-    "Over the nets: " + ", ".join(f"{title} {reach}" for title, reach in within.items()) + ".",
-)
+fig = plots.points(pairs, "ρ̃", "length", plots.ramp(lambdas), diagonal=True)
+told = f"The least and the most robust net, seed {seeds[0]}; a dot is a test image. Grey: equality."
+display(plots.show(fig, alt="Alignment and distance by DDN against ρ̃, a dot an image.", finding=told))
+kept = {title: of[of["model"].isin(steady)]["value"] for title, of in pearson.items()}
+told = ", ".join(f"{title} {v.min():.2f} to {v.max():.2f}" for title, v in kept.items())
+draw(pearson, "Pearson over images", f"Over the nets that have not degenerated: {told}.")
 
 # %% [markdown]
 # (et-f6)=
@@ -712,43 +603,29 @@ draw(
 
 # %%
 BOUNDS = {
-    "ET-F6": ("F6: α† in bound (18)", ["alpha_plus", "shift"]),
-    "ET-F7": ("F7: α in bound (19)", ["alpha", "turn", "shift"]),
-    "ET-F8": ("F8: α(ξ) in bound (20)", ["alpha_xi", "turn_xi"]),
-    "ET-F8, printed": ("(20) as printed", ["alpha_xi", "turn_xi_printed"]),
-    "ET-F9": ("F9: |⟨x, g†⟩| beside |Ψ†|", ["linear_plus"]),
+    "ET-F6": ("F6: α† in bound (18)", ["alpha_plus", "shift"], ""),
+    "ET-F7": ("F7: α in bound (19)", ["alpha", "turn", "shift"], ""),
+    "ET-F8": ("F8: α(ξ) in bound (20)", ["alpha_xi", "turn_xi"], ""),
+    "ET-F8, printed": ("F8, as printed", ["alpha_xi", "turn_xi_printed"], ""),
+    "ET-F9": ("F9: |⟨x, g†⟩| in |Ψ†|", ["linear_plus"], "psi_plus"),
 }
-found = {
-    about: experiment.shares(values, terms, "psi_plus" if about == "ET-F9" else "")
-    for about, (_, terms) in BOUNDS.items()
-}
-found = {about: frame[frame["model"].isin(lambdas)] for about, frame in found.items()}
-for about, frame in found.items():
+share = {about: of_cohort(experiment.shares(values, *of), "share") for about, (_, *of) in BOUNDS.items()}
+for about, frame in share.items():
     record(about, frame.assign(quantity="linear share" if about == "ET-F9" else "share"), "way")
-f6 = beside_distance(experiment.where(found["ET-F6"], way="ratio of medians"))
-run.record("ET-F6", "spearman", trend(f6), way="ratio of medians", dataset=images.label)
+solid = {about: experiment.where(frame, way="ratio of medians") for about, frame in share.items()}
+run.record("ET-F6", "spearman", trend(solid["ET-F6"]), way="ratio of medians", dataset=images.label)
 
 
-def ends(frame: pd.DataFrame, weights: tuple = (LEAST, MOST)) -> str:
-    solid = experiment.where(frame, way="ratio of medians").groupby("model")["value"].mean()
-    return " to ".join(f"{solid[w]:.2f}" for w in weights)
+def ends(about: str) -> str:
+    mean = solid[about].groupby("model")["value"].mean()
+    return f"{mean[LEAST]:.2f} to {mean[MOST]:.2f}"
 
 
 # %%
-drawn = {
-    title: beside_distance(found[about]).assign(share=found[about]["value"])
-    for about, (title, _) in BOUNDS.items()
-    if about != "ET-F8, printed"
-}
-draw(
-    drawn,
-    "share",
-    "Share of the alignment in the right-hand sides of three inequalities, and of the linear part in the score.",
-    "From the least to the most robust net (ratio of medians): "
-    + ", ".join(f"{about} {ends(frame)}" for about, frame in found.items())
-    + ". The paper's MNIST: F6 and F9 from near 1 down, F7 and F8 about constant.",
-    filled=lambda row: row["way"] == "ratio of medians",
-)
+told = f"From the least to the most robust net (ratio of medians): {', '.join(f'{about} {ends(about)}' for about in BOUNDS)}. "
+told += "The paper's MNIST: F6 and F9 from near 1 down, F7 and F8 about constant."
+four = {title: share[about] for about, (title, *_) in BOUNDS.items() if about != "ET-F8, printed"}
+draw(four, "share", told, filled=lambda row: row["way"] == "ratio of medians")
 
 # %% [markdown]
 # (et-f10)=
@@ -756,26 +633,23 @@ draw(
 
 
 # %%
-def frames_of(weight: float) -> dict:
-    terms, made = at(weight), {}
-    for i, label in enumerate(images.classes[int(y)] for y in images.y_test[picked]):
-        maps = {"g": terms.g[i], "g†": terms.g_plus[i], "γ": terms.gamma[i]}
-        pictures = {name: plots.png(of, limit=plots.scale(of)) for name, of in maps.items()}
-        lengths = {"ρ̃": terms.rho_tilde, "α": terms.alpha, "α†": terms.alpha_plus}
-        lengths |= {"|β†|/‖g†‖": terms.shift, "α(ξ)": terms.alpha_xi}
-        numbers = {name: f"{of[i].item():.2f}" for name, of in lengths.items()}
-        says = {"says": images.classes[int(terms.predicted[i])]}
-        made[weight, label] = {"image": plots.png(x[i])} | pictures, says | numbers
-    return made
+names = [images.classes[int(label)] for label in images.y_test[picked]]
 
 
-labels = [images.classes[int(y)] for y in images.y_test[picked]]
-explorer.frames(
-    {"λ": lambdas, "class": labels},
-    {place: frame for weight in lambdas for place, frame in frames_of(weight).items()},
-    caption="<b>The gradients of Theorems 2 and 3.</b> Slide λ. g: of the predicted class's logit; g†: of its lead over the nearest other class; γ: as g, at the "
-    f"shifted point ξ. Each map ± its largest value; seed {seeds[0]}, the first image of each of five classes.",
+def frame_of(t: metrics.AlignmentTerms, i: int) -> tuple:
+    maps = {"g": t.g[i], "g†": t.g_plus[i], "γ": t.gamma[i]}
+    lengths = {"ρ̃": t.rho_tilde, "α": t.alpha, "α†": t.alpha_plus, "|β†|/‖g†‖": t.shift, "α(ξ)": t.alpha_xi}
+    pictures = {name: plots.png(of, limit=plots.scale(of)) for name, of in maps.items()}
+    numbers = {name: f"{of[i].item():.2f}" for name, of in lengths.items()}
+    return {"image": plots.png(x[i])} | pictures, {"says": images.classes[int(t.predicted[i])]} | numbers
+
+
+gradients = {(w, name): frame_of(t, i) for w in lambdas for t in [at(w)] for i, name in enumerate(names)}
+told = (
+    "<b>The gradients of Theorems 2 and 3.</b> Slide λ. g: of the predicted class's logit; g†: of its lead over the nearest other class; γ: as g, at the "
+    f"shifted point ξ. Each map ± its largest value; seed {seeds[0]}, the first image of each of five classes."
 )
+explorer.frames({"λ": lambdas, "class": names}, gradients, caption=told)
 
 # %% [markdown]
 # ### Can the distances be believed?
@@ -784,19 +658,20 @@ explorer.frames(
 
 # %%
 radius = round(of_net[MOST] / 2, 2)
-ball = {"norm": "l2", "eps": radius, "steps": 20}
-few = {"limit": checked_images, "grid_points": checked_images // 2}
+ball = {"norm": "l2", "eps": radius, "steps": 20, "limit": checked_images, "grid_points": checked_images // 2}
 
 
 def checked(weight: float):
-    net, baseline = (store.get(cohort[w, seeds[0]], device=device) for w in (weight, lambdas[0]))
-    about = {"recipe": cohort[weight, seeds[0]], "baseline": None if weight == lambdas[0] else baseline}
-    report = checks.fast(net, images.x_test, images.y_test, **ball, **few, **about)
+    net, undefended = (store.get(cohort[w, seeds[0]], device=device) for w in (weight, lambdas[0]))
+    about = {"recipe": cohort[weight, seeds[0]], "baseline": undefended if weight != lambdas[0] else None}
+    report = checks.fast(net, images.x_test, images.y_test, **ball, **about)
     untrained = ["R9", "R11", "R12", "R22"] if run.profile == "smoke" else []
     return run.check(f"λ = {weight:g}", report, expected=untrained)
 
 
-caption = f"<b>Evaluation checks</b>, l2 {radius:g}, {checked_images} test images. Open a cell for what each check says."
+caption = (
+    f"<b>Evaluation checks</b>, l2 {radius:g}, {checked_images} test images. Open a cell for what each says."
+)
 badges.table([checked(weight) for weight in dict.fromkeys((LEAST, MOST))], caption=caption)
 
 # %% [markdown]
@@ -826,79 +701,49 @@ badges.table([checked(weight) for weight in dict.fromkeys((LEAST, MOST))], capti
 # If alignment *made* nets robust, outlook would beat norm **at the same accuracy**, and angle would beat none. Each outlook net is compared with the norm net whose held-out accuracy is nearest; test images choose nothing.
 
 # %%
-NONE = lambdas[0]
-
-
-def partner(name: str) -> str:
-    others = [kind for kind, (term, *_) in KINDS.items() if (term, KINDS[kind][2]) == ("norm", True)]
-    return min(others, key=lambda other: abs(accuracy[other] - accuracy[name]))
-
-
-CONTRASTS = {
-    (f"{name} − {partner(name)}", "alignment added to the norm"): (name, partner(name))
-    for name in KINDS
-    if KINDS[name][0] == "outlook"
-}
-CONTRASTS |= {
-    (f"{name} − none", "alignment alone" if KINDS[name][0] == "angle" else "norm alone"): (name, NONE)
-    for name in KINDS
-    if KINDS[name][0] != "outlook"
-}
-QUANTITIES = {
-    "ρ (DDN)": near,
-    "α, raw": RAW,
-    "α, centred": OWN,
-    "α†": experiment.where(values, quantity="alpha_plus", **BLACK),
-}
+NONE, ADDED = lambdas[0], "alignment added to the norm"
+norms = [name for name, (term, _, centred) in KINDS.items() if term == "norm" and centred]
+partner = {name: min(norms, key=lambda norm, a=accuracy[name]: abs(accuracy[norm] - a)) for name in KINDS}
+WHAT = {"outlook": ADDED, "angle": "alignment alone", "norm": "norm alone"}
+contrasts = [
+    {"kind": WHAT[term], "weight": weight, "more": name, "less": partner[name] if term == "outlook" else NONE}
+    for name, (term, weight, _) in KINDS.items()
+]
+contrasts = [c for c in contrasts if c["more"] in steady and c["less"] in steady]
+PLUS = experiment.where(values, quantity="alpha_plus", **BLACK)
+QUANTITIES = {"nearest": near, "α, raw": RAW, "α, centred": OWN, "α†": PLUS}
 
 # %%
 changes = pd.concat(
-    frame.assign(contrast=name, of=of, kind=kind, weight=KINDS[more][1])
-    for (name, kind), (more, less) in CONTRASTS.items()
-    if more in steady and less in steady
-    for of, measured in QUANTITIES.items()
-    for frame in [experiment.relative(measured, more, less)]
+    experiment.relative(frame, c["more"], c["less"]).assign(**c, of=of)
+    for c in contrasts
+    for of, frame in QUANTITIES.items()
+).assign(quantity="relative change", contrast=lambda rows: rows["kind"])
+changes["nets"] = [f"{a} − {called(b)}" for a, b in zip(changes["more"], changes["less"], strict=True)]
+run.record_frame("ET-outlook", changes, ["contrast", "nets", "weight", "of"], dataset=images.label)
+for of, frame in (QUANTITIES | {"clean accuracy": clean, "held-out accuracy": held}).items():
+    run.record_frame("ET-outlook", frame.assign(quantity=of), dataset=images.label)
+apart = [abs(accuracy[c["more"]] - accuracy[c["less"]]) for c in contrasts if c["kind"] == ADDED]
+told = (
+    f"<b>What each part of the penalty changes</b>, per cent of the net it is compared with, mean ± sd over {len(seeds)} seed(s), {images.label}; "
+    f"nearest: the distance by DDN. Outlook and norm are matched in held-out accuracy, to {max(apart, default=0):.1f} points."
 )
-for (name, of, kind, weight), frame in changes.groupby(["contrast", "of", "kind", "weight"], sort=False):
-    run.record(
-        "ET-outlook", "relative change", list(frame["value"]),
-        of="nearest" if of == "ρ (DDN)" else of, contrast=kind, nets=name, weight=weight, dataset=images.label,
-    )  # fmt: skip
-for of, measured in (QUANTITIES | {"clean_accuracy": clean, "held-out accuracy": held}).items():
-    run.record_frame("ET-outlook", measured.assign(quantity=of), dataset=images.label)
-gaps = {name: accuracy[more] - accuracy[less] for (name, _), (more, less) in CONTRASTS.items()}
-widest = max(abs(gaps[name]) for name, kind in CONTRASTS if kind == "alignment added to the norm")
-show.measured(
-    changes,
-    rows="contrast",
-    columns="of",
-    digits=0,
-    best=False,
-    caption=f"<b>What each part of the penalty changes</b>, per cent of the net it is compared with, mean ± sd over {len(seeds)} seed(s), {images.label}. "
-    f"Outlook and norm are matched in held-out accuracy, to {widest:.1f} points.",
-)
+show.measured(changes, rows="nets", columns="of", digits=0, best=False, caption=told)
 
 # %%
-both = pd.concat([near, clean.assign(quantity="accuracy")]).pivot_table(
-    index=["model", "seed"], columns="quantity", values="value", sort=False
-)
-both = both.reset_index().assign(
-    **{RHO: lambda f: f["distance"], "clean accuracy, %": lambda f: f["accuracy"]}
-)
-both["kind"] = ["double backprop" if isinstance(m, float) else m.split(",")[0] for m in both["model"]]
-SHADES = {kind: colour(kind) for kind in both["kind"].unique()} | {"norm of raw logits": "#999933"}
-SHADES["none"] = plots.COLOURS["standard"]
-both.loc[both["model"] == NONE, "kind"] = "none"
+both = experiment.beside(clean, near, RHO).assign(**{"clean accuracy, %": clean["value"]})
+both["kind"] = ["none" if m == NONE else called(m).split(",")[0] for m in both["model"]]
+SHADES = {kind: colour(kind + ",") for kind in both["kind"].unique()}
+SHADES |= {
+    "none": plots.COLOURS["standard"],
+    "double backprop": colour("double backprop"),
+    "norm of raw logits": "#999933",
+}
 alt = "Median distance by attack against clean accuracy, a dot a net, for every kind of penalty."
-fig = plots.points(
-    {"": both}, "clean accuracy, %", RHO, SHADES,
-    group="kind", columns=1, size=(6.2, 3.6), names="penalty", filled=lambda row: row["model"] in steady,
-)  # fmt: skip
+look = {"group": "kind", "columns": 1, "size": (6.2, 3.6), "names": "penalty"}
+fig = plots.points({"": both}, "clean accuracy, %", RHO, SHADES, **look)
 plots.show(
-    fig,
-    alt=alt,
-    finding=f"Every net of this chapter, {len(seeds)} seed(s). Hollow: degenerated.",
-    width="34rem",
+    fig, alt=alt, finding=f"Every net of this chapter, {len(seeds)} seed(s), {images.label}.", width="34rem"
 )
 
 # %% [markdown]
@@ -910,71 +755,22 @@ plots.show(
 # `companion run alignment_bounds -p imagenet=true -p imagenet_folder=PATH` on any folder with `train/CLASS/*.jpg` and `val/CLASS/*.jpg`.
 
 # %%
-TUNING = {"lr": 1e-4, "momentum": 0.99, "epochs": imagenet_epochs, "batch_size": imagenet_batch_size}
-LOADING = {"workers": workers, "device": device}
-ATTACKS = PAPERS | {"DDN": {"steps": ddn_steps}}
-
-
-def tuned(weight: float, seed: int, train_images):
-    of = {"weights": None if imagenet_weights == "none" else imagenet_weights, "seed": seed}
-    return streamed.fine_tuned(train_images, lambda_g=weight, **of, **TUNING, **LOADING, report=run.status)
-
-
-def measured_on(test_images, train_images) -> pd.DataFrame:
-    rows = [
-        {"model": weight, "seed": seed, **row}
-        for seed in imagenet_seeds
-        for weight in imagenet_lambdas
-        for row in streamed.alignment_values(
-            tuned(weight, seed, train_images), test_images, attacks=ATTACKS, **LOADING
-        )
-    ]
-    return pd.DataFrame(rows)
-
-
-# %%
+attacks = PAPERS | {"DDN": {"steps": ddn_steps}}
+tuning = {"epochs": imagenet_epochs, "batch_size": imagenet_batch_size, "lr": 1e-4, "momentum": 0.99}
+tuning |= {"weights": None if imagenet_weights == "none" else imagenet_weights}
+places = {"lambdas": imagenet_lambdas, "seeds": imagenet_seeds}
 if imagenet:
-    folder = {"size": imagenet_size, "seed": 0}
-    train_images = streamed.folder(imagenet_folder, "train", count=imagenet_n_train or None, **folder)
-    test_images = streamed.folder(imagenet_folder, "val", count=imagenet_n_test, **folder)
-    large = measured_on(test_images, train_images)
-    streamed.record(run.record_frame, large, BOUNDS)
-    far = experiment.where(large, quantity="distance", attack="DDN").set_index(["model", "seed"])["value"]
-    by_far = far.groupby("model").mean().sort_values().index
+    sizes = {"n_train": imagenet_n_train or None, "n_test": imagenet_n_test, "workers": workers}
+    folder = streamed.Folder(imagenet_folder, size=imagenet_size, **sizes)
+    large = streamed.measured(folder, **places, **tuning, attacks=attacks, **how)
+    shares = [
+        experiment.shares(large, *of).assign(quantity=f"share {about}") for about, (_, *of) in BOUNDS.items()
+    ]
+    rows = pd.concat([large, *shares]).fillna({"attack": "", "way": ""}).rename(columns={"model": "lambda"})
+    run.record_frame("ET-F2", rows, ["lambda", "attack", "way"], dataset=folder.label)
+    display(*streamed.pictures(folder, large, **tuning, **how))
 else:
     print("Not run: imagenet=false in this profile.")
-
-# %%
-if imagenet:
-    of_alpha = experiment.where(large, quantity="alpha").assign(**{ALPHA: lambda f: f["value"]})
-    drawn = {"ET-F2": of_alpha.join(far.rename(RHO), on=["model", "seed"])}
-    fig = plots.points(drawn, RHO, ALPHA, plots.ramp(imagenet_lambdas), columns=1, names="λ")
-    told = f"Median α from the mean colour, {len(test_images)} validation images, ResNet-50, {len(imagenet_seeds)} seed(s)."
-    display(plots.show(fig, alt="Median alignment against median distance, ResNet-50.", finding=told))
-    photos, ends_of = streamed.first_of_each(test_images, 3, device), [by_far[0], by_far[-1]]
-    rows = {
-        f"{name}, λ = {w:g}": list(
-            getattr(
-                metrics.alignment_terms(
-                    tuned(w, imagenet_seeds[0], train_images),
-                    photos,
-                    origin=streamed.ORIGIN.to(device),
-                    chunk=1,
-                ),
-                name,
-            )
-        )
-        for w in ends_of
-        for name in ("g", "g_plus", "gamma")
-    }
-    fig = plots.gallery([("image", list(photos)), *rows.items()], pixels="first row", cell=1.6)
-    display(
-        plots.show(
-            fig,
-            alt="Images, and three gradients in the least and the most robust ResNet-50.",
-            finding="<b>ET-F1, ET-F10</b>: each map ± its largest value, summed over colours.",
-        )
-    )
 
 # %% [markdown]
 # ### Paper, this run, recorded run
@@ -982,43 +778,14 @@ if imagenet:
 # The paper prints no table and no accuracy; its numbers are read from its text and figures, for MNIST.
 
 # %%
-READ = {
-    ("ET-F6", "share", "least robust"): "“extremely dominated” by α†, near 1",
-    ("ET-F6", "share", "most robust"): "“strongly decreases”",
-    ("ET-F7", "share", "least robust"): "about as at the other end",
-    ("ET-F7", "share", "most robust"): "about constant",
-    ("ET-F8", "share", "least robust"): "about as at the other end",
-    ("ET-F8", "share", "most robust"): "about constant",
-    ("ET-F9", "linear share", "least robust"): "close to 1",
-    ("ET-F9", "linear share", "most robust"): "below 0.5",
-    ("ET-F4", "pearson rho_tilde alpha", "most robust"): "“highly-correlated”, one net",
-    ("ET-F5", "pearson rho_tilde CW", "most robust"): "“high”, one net",
-}
-
-
-def read_off(rows: list, experiment: str, quantity: str, place: str) -> str:
-    fit = [r for r in rows if (r["experiment"], r["quantity"]) == (experiment, quantity)]
-    fit = [
-        r for r in fit if r.get("place") == place and r.get("way", "ratio of medians") == "ratio of medians"
-    ]
-    return f"{fit[0]['value']:.2f}" if fit and fit[0]["value"] is not None else "–"
-
-
-when = run.recorded_run().get("started", "")[:10]
-tables.table(
-    ["experiment, net", "paper, MNIST", f"this run, {images.label}", f"recorded run, {when}"],
-    [
-        [
-            f"{about}, {place}",
-            said,
-            read_off(run.rows, about, of, place),
-            read_off(run.recorded(), about, of, place),
-        ]
-        for (about, of, place), said in READ.items()
-    ],
-    caption="<b>What the paper says, and what the runs say.</b> Least and most robust by median distance, among nets that have not degenerated.",
-    kind="cmp-fold",
-)
+LOW, HIGH, WAY = {"place": "least robust"}, {"place": "most robust"}, {"way": "ratio of medians"}
+F6, F7, F8 = ({"experiment": about, "quantity": "share"} | WAY for about in ("ET-F6", "ET-F7", "ET-F8"))
+F9, F4 = {"experiment": "ET-F9", "quantity": "linear share"} | WAY, {"experiment": "ET-F4"}
+SAID = [(F6 | LOW, "near 1"), (F6 | HIGH, "“strongly decreases”")]
+SAID += [(of | place, "about constant") for of in (F7, F8) for place in (LOW, HIGH)]
+SAID += [(F9 | LOW, "close to 1"), (F9 | HIGH, "below 0.5"), (F4 | HIGH, "“highly-correlated”")]
+caption = "<b>What the paper says, and what the runs say.</b> Least and most robust by median distance, of nets that have not degenerated."
+show.quoted(run, SAID, f"this run, {images.label}", caption=caption)
 
 # %% [markdown]
 # ## Verdicts on the paper's claims
@@ -1027,37 +794,35 @@ tables.table(
 # nothing. The paper says “high” and “near” without numbers: a correlation counts as high from 0.7, a share as near 1 from 0.9. Claims marked *(ours)* are not the paper's.
 
 # %%
-terms64 = metrics.penalty_bracket(
-    store.get(cohort[MOST, seeds[0]], device="cpu"), images.x_test[:n_attacked].cpu()
+most = store.get(cohort[MOST, seeds[0]], device="cpu")
+exact = metrics.penalty_bracket(most, images.x_test.cpu()) + metrics.shared_origin(
+    most, images.x_test[:50].cpu()
 )
-kink = experiment.measure(metrics.kink_effect, first, images, count=len(images.x_test), **how)
-shared = metrics.shared_origin(store.get(cohort[MOST, seeds[0]], device="cpu"), images.x_test[:20].cpu())
-for row in (*terms64, *shared):
+for row in exact:
     run.record("ET-ALG", row["quantity"], row["value"], claim=row["claim"], of=row["compares"])
-record("ET-kink", kink)
+moved = experiment.measure(metrics.kink_effect, few_seeds, images, count=len(images.x_test), **how)
+record("ET-kink", moved)
 display(*verdicts.table(run.notebook, run.rows, f"{images.label}, {len(seeds)} seed(s)."))
 
 
 # %% tags=["hide-input"]
-def percent(kind: str, of: str) -> str:
-    found = changes[(changes["kind"] == kind) & (changes["of"] == of)].groupby("contrast", sort=False)[
-        "value"
-    ]
+def percent(kind: str) -> str:
+    found = experiment.where(changes, kind=kind, of="nearest").groupby("nets", sort=False)["value"]
     spread = [plots.interval(list(v)) for _, v in found]
     return " and ".join(f"{mean:+.0f} ± {half:.0f} %" for mean, half in spread) or "no pair left"
 
 
-raw_kind = next(name for name in KINDS if not KINDS[name][2])
-raw_alpha, own_alpha = (of.groupby("model")["value"].mean()[raw_kind] for of in (RAW, OWN))
+raw_kind = next(name for name, (*_, centred) in KINDS.items() if not centred)
+reads = [of.groupby("model")["value"].mean()[raw_kind] for of in (RAW, OWN)]
 worst = max(middle[w] for w in lambdas)
 show.found(
     run,
     [
-        f"<b>The answer depends on the convention.</b> Over nets of growing robustness α {experiment.direction(trend(alpha))} with the distance if black counts as zero, as in the paper; the same gradients measured from white: it {experiment.direction(trends['alpha', 1.0])} ({show.link('et-origin')}).",
-        f"<b>α†, which the theorems bound</b>, {experiment.direction(trend(dagger))} with the distance from black and {experiment.direction(trends['alpha_plus', 1.0])} from white; the paper says that it behaves as α ({show.link('et-top')}).",
-        f"<b>The gauge.</b> Adding one function to all logits changes no decision, and moves α. In nets with double backpropagation at most {100 * worst:.0f} % of ‖g‖² is common to all logits; with the norm of raw logits penalised it is {100 * middle[raw_kind]:.0f} %, and median α reads {raw_alpha:.2f} raw, {own_alpha:.2f} centred ({show.link('et-gauge')}).",
-        f"<b>Rewarding alignment</b> beside the norm, at equal held-out accuracy, changes the distance by {percent('alignment added to the norm', 'ρ (DDN)')}; rewarding it alone by {percent('alignment alone', 'ρ (DDN)')}; the norm alone by {percent('norm alone', 'ρ (DDN)')} ({show.link('et-outlook', 'table')}).",
-        f"Theorem 3 is false as printed: {printed:.0f} % of inputs to random nets break it, none with γ in the error term. The share of α† in the first bound goes {ends(found['ET-F6'])} from the least to the most robust net, of |⟨x, g†⟩| in |Ψ†| {ends(found['ET-F9'])} ({show.link('et-f6')}).",
+        f"<b>Does α rise with robustness? It depends on what counts as zero.</b> From black, the paper's origin, α {experiment.direction(spearman['alpha', 0.0])} with the distance; the same gradients measured from white, it {experiment.direction(spearman['alpha', 1.0])} ({show.link('et-origin')}).",
+        f"<b>α†, which the theorems bound</b>, {experiment.direction(spearman['alpha_plus', 0.0])} from black and {experiment.direction(spearman['alpha_plus', 1.0])} from white; the paper says that it behaves as α does ({show.link('et-top')}).",
+        f"<b>The gauge.</b> One function added to all logits changes no decision, and moves α. With double backpropagation at most {100 * worst:.0f} % of ‖g‖² is common to all logits; with the norm of raw logits penalised it is {100 * middle[raw_kind]:.0f} %, and median α reads {reads[0]:.2f} raw, {reads[1]:.2f} centred ({show.link('et-gauge')}).",
+        f"<b>Rewarding alignment</b> beside the norm, at equal held-out accuracy, changes the distance by {percent(ADDED)}; rewarding it alone by {percent('alignment alone')}; the norm alone by {percent('norm alone')} ({show.link('et-outlook', 'table')}).",
+        f"Theorem 3 is false as printed: {printed:.0f} % of inputs to random nets break it, none with γ in the error term. From the least to the most robust net the share of α† in the first bound goes from {ends('ET-F6')}, of |⟨x, g†⟩| in |Ψ†| from {ends('ET-F9')} ({show.link('et-f6')}).",
         f"Not run here: {'nothing' if imagenet else 'ImageNet'}; the paper trains 200 epochs on 50,000 images. {images.label}, {counts}, {len(lambdas)} weights; ± are 95 % t-intervals over seeds.",
     ],
 )

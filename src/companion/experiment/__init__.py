@@ -2,6 +2,8 @@
 
 from companion.experiment.comparing import (
     Difference,
+    bends,
+    beside,
     by_seed,
     compared,
     difference,
@@ -11,6 +13,7 @@ from companion.experiment.comparing import (
     rank_correlation,
     relative,
     shares,
+    trends,
     verdicts_of,
     where,
 )
@@ -32,6 +35,8 @@ __all__ = [
     "Leak",
     "Nets",
     "area_under",
+    "bends",
+    "beside",
     "by_seed",
     "choose_device",
     "compared",
@@ -51,6 +56,7 @@ __all__ = [
     "retrainings",
     "shares",
     "train",
+    "trends",
     "unmaskings",
     "verdicts_of",
     "where",

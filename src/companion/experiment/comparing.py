@@ -79,15 +79,49 @@ def shares(frame: pd.DataFrame, terms: Sequence[str], whole: str = "") -> pd.Dat
     return pd.DataFrame(rows)
 
 
-def pearson(one: Sequence[float], other: Sequence[float]) -> float:
-    """Pearson's correlation over the pairs that are finite, of the first values both have; NaN for fewer than
-    three pairs or where either is constant."""
+def pearson(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """Pearson's correlation over images of two quantities, of every net that both frames hold.
+
+    one, other: rows with the values of images in the column `each`, the first values both have being paired;
+    pairs that are not finite are left out. NaN for fewer than three pairs or where either is constant.
+    Columns: model, seed, value.
+    """
+    pairs = one.merge(other, on=["model", "seed"], suffixes=("", "_other"))
+    found = [_pearson(row["each"], row["each_other"]) for row in pairs.to_dict("records")]
+    return pairs[["model", "seed"]].assign(value=found)
+
+
+def _pearson(one: Sequence[float], other: Sequence[float]) -> float:
     n = min(len(one), len(other))
     pairs = np.array([one[:n], other[:n]], float)
     pairs = pairs[:, np.isfinite(pairs).all(0)]
     if pairs.shape[1] < 3 or (np.ptp(pairs, axis=1) == 0).any():
         return float("nan")
     return float(np.corrcoef(pairs)[0, 1])
+
+
+def beside(frame: pd.DataFrame, other: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The frame with a column `name`, the value of the same model and seed in another frame."""
+    value = other.set_index(["model", "seed"])["value"]
+    places = zip(frame["model"], frame["seed"], strict=True)
+    return frame.assign(**{name: [value[place] for place in places]})
+
+
+def trends(frame: pd.DataFrame, x: str) -> list[float]:
+    """`rank_correlation` over the nets of each seed, in the order of the seeds."""
+    return [rank_correlation(of, x) for _, of in frame.groupby("seed")]
+
+
+def bends(frame: pd.DataFrame, x: str) -> list[float]:
+    """Of each seed, the slope of `value` over the half of the nets with the smaller x, minus that over the
+    other half: above 0 for a curve that saturates. NaN for fewer than two nets in a half."""
+    found = []
+    for _, of in frame.groupby("seed"):
+        places = of[np.isfinite(of[x]) & np.isfinite(of["value"])].sort_values(x)[[x, "value"]].to_numpy()
+        halves = np.array_split(places.astype(float), 2)
+        slopes = [np.polyfit(*half.T, 1)[0] if len(half) > 1 else np.nan for half in halves]
+        found.append(float(slopes[0] - slopes[1]))
+    return found
 
 
 def differences(frame: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:

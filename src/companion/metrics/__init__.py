@@ -2,13 +2,9 @@
 
 from companion.metrics.alignment import cosine_to_target
 from companion.metrics.alignment_identities import (
-    affine_regions,
-    bounds,
-    decompositions,
-    homogeneous_nets,
-    linear_identities,
+    algebra,
+    counter_example,
     penalty_bracket,
-    plane_net,
     shared_origin,
 )
 from companion.metrics.alignment_measures import (
@@ -48,19 +44,15 @@ from companion.metrics.robustness import (
 from companion.metrics.vii import constant_sign_vii, sign_cosine, vii, vii_chance
 
 __all__ = [
-    "affine_regions",
+    "algebra",
     "alignment_values",
     "alignments",
-    "bounds",
-    "decompositions",
-    "homogeneous_nets",
     "kink_effect",
-    "linear_identities",
     "nearest_distance",
     "penalty_bracket",
-    "plane_net",
     "shared_origin",
     "clean_accuracy",
+    "counter_example",
     "reference_accuracy",
     "robust_accuracy",
     "scaled_accuracy",

@@ -23,7 +23,17 @@ from companion.metrics.alignment_terms import (
 from companion.metrics.homogeneous import homogeneous_decomposition
 
 SLACK = 1e-9
+#: Logits (relu(p1 + 3/4) + relu(p1 - 3 p2 + 7/8) - 1/2, 0): theorem 3 as printed fails on it.
+COUNTER = {"hidden": ((1.0, 0.0, 0.75), (1.0, -3.0, 0.875)), "out": ((1.0, 1.0, -0.5), (0.0, 0.0, 0.0))}
 Rows = list[dict[str, Any]]
+Matrix = Tensor | Sequence[Sequence[float]]
+
+
+def algebra(nets: int, bound_nets: int) -> Rows:
+    """ET-C1 to ET-C5 and lemma 1, all functions below; nets, bound_nets: how many random ones each looks
+    at."""
+    of_nets = homogeneous_nets(nets) + decompositions(nets) + bounds(bound_nets)
+    return linear_identities() + affine_regions() + of_nets
 
 
 def linear_identities(count: int = 100) -> Rows:
@@ -169,9 +179,10 @@ def shared_origin(net: nn.Module, x: Tensor) -> Rows:
     return [_row("ET-ex-shift", compares, "gap", _largest(terms.rho_tilde - moved.alpha_plus))]
 
 
-def plane_net(hidden: Tensor, out: Tensor) -> nn.Sequential:
+def plane_net(hidden: Matrix, out: Matrix) -> nn.Sequential:
     """One hidden layer on the plane: rows (w1, w2, b), and for each class the units' weights and a
     constant."""
+    hidden, out = (torch.as_tensor(rows, dtype=torch.float64) for rows in (hidden, out))
     net = nn.Sequential(nn.Linear(2, len(hidden)), nn.ReLU(), nn.Linear(len(hidden), len(out))).double()
     with torch.no_grad():
         net[0].weight.copy_(hidden[:, :2])
@@ -179,6 +190,16 @@ def plane_net(hidden: Tensor, out: Tensor) -> nn.Sequential:
         net[2].weight.copy_(out[:, :-1])
         net[2].bias.copy_(out[:, -1])
     return net.eval()
+
+
+def counter_example() -> dict[str, float]:
+    """rho_tilde and theorem 3's bound as printed and as corrected, for COUNTER at x = (1/2, 1/2) (ET-E1)."""
+    terms = alignment_terms(plane_net(**COUNTER), torch.full((1, 2), 0.5, dtype=torch.float64))
+    return {
+        "rho_tilde": terms.rho_tilde.item(),
+        "theorem 3 as printed": terms.bound_3_printed.item(),
+        "theorem 3 with gamma": terms.bound_3.item(),
+    }
 
 
 def random_net(seed: int, *, constants: bool = True) -> nn.Sequential:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from math import isfinite
 from statistics import fmean, stdev
 from typing import Any
 
@@ -42,8 +43,8 @@ def link(anchor: str, words: str = "figure") -> str:
 
 
 def spread(values: Sequence[float]) -> tuple[float, float | None]:
-    """Mean and standard deviation; no deviation of a single value."""
-    return fmean(values), stdev(values) if len(values) > 1 else None
+    """Mean and standard deviation; no deviation of a single value, nor where one is infinite."""
+    return fmean(values), stdev(values) if len(values) > 1 and all(map(isfinite, values)) else None
 
 
 def measured(
@@ -118,6 +119,25 @@ def beside(
     when = run.recorded_run().get("started", "")[:10]
     caption += f" Recorded run: {when}." if when else " No run is recorded yet."
     return tables.table([row, *map(escape, heads)], body, caption=caption, kind="cmp-fold cmp-beside")
+
+
+def quoted(run: Run, sayings: Sequence[tuple[Mapping[str, Any], str]], here: str, *, caption: str) -> Table:
+    """What the paper says of quantities that it prints no table of, beside this run's and the recorded run's.
+
+    sayings: labels of a row, and the paper's words (HTML). here: what this run's column is called.
+    """
+
+    def value(rows: Sequence[Mapping[str, Any]], where: Mapping[str, Any]) -> str:
+        fit = [r["value"] for r in rows if all(r.get(label) == v for label, v in where.items())]
+        return f"{fit[0]:.2f}" if fit and fit[0] is not None else "–"
+
+    when = run.recorded_run().get("started", "")[:10] or "none yet"
+    head = ["", "paper", escape(here), f"recorded run, {when}"]
+    body = [
+        [", ".join(map(escape, where.values())), said, value(run.rows, where), value(run.recorded(), where)]
+        for where, said in sayings
+    ]
+    return tables.table(head, body, caption=caption, kind="cmp-fold")
 
 
 def listed(frame: Any, columns: Sequence[str], *, caption: str) -> Table:
