@@ -151,7 +151,7 @@ def sample(
         own = rng.standard_normal(design.nets)
         with_kind = shared.setdefault(kind, rng.standard_normal(design.nets))
         deviation = np.sqrt(_SHARED) * with_kind + np.sqrt(1 - _SHARED) * own
-        values = value + _spread(design, row["quantity"]) * deviation
+        values = value + spread(design, row["quantity"]) * deviation
         kept: dict[str, Any] = {}
         if row["quantity"].endswith("accuracy") and design.images:
             bar = norm.ppf(np.clip(values / 100, 1e-6, 1 - 1e-6)).astype(np.float32)[:, None]
@@ -162,7 +162,8 @@ def sample(
     return found
 
 
-def _spread(design: Design, quantity: str) -> float:
+def spread(design: Design, quantity: str) -> float:
+    """The standard deviation of a net's value. Raises StopIteration for a quantity that the design leaves out."""
     return next(sd for pattern, sd in design.between_nets.items() if fnmatchcase(quantity, pattern))
 
 

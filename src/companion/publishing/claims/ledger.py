@@ -72,7 +72,7 @@ class Claim(Strict):
 
 
 class PaperClaims(Strict):
-    """One paper's claims.
+    """One paper's claims. title: what readers know it by.
 
     images: the image sets they are about. margins: what does not matter, unless a claim says otherwise; of a
     quantity that none is said of, any difference counts.
@@ -82,6 +82,7 @@ class PaperClaims(Strict):
     """
 
     paper: str
+    title: str = ""
     notebook: str
     images: list[str] = []
     margins: list[Margin] = []
