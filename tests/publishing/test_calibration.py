@@ -55,7 +55,9 @@ class TestWorlds:
     def test_a_draw_has_the_spread_and_the_discordance_asked_of_it(self):
         rows = [{"experiment": "T", "quantity": "acc accuracy", "model": str(i)} for i in range(40)]
         design = TABLE.model_copy(update={"nets": 20, "images": 2000, "discordant": 0.1})
-        drawn = calibration.sample(rows, np.full(40, 80.0), design, np.random.default_rng(0))
+        drawn = calibration.sample(
+            rows, np.full(40, 80.0), design, np.random.default_rng(0), set(map(id, rows))
+        )
         correct = np.stack([row["correct"] for row in drawn]).reshape(-1, 2000)
         apart = [np.mean(a != b) for a, b in zip(correct[::2], correct[1::2], strict=True)]
         assert np.mean(apart) == pytest.approx(0.1, rel=0.05) and correct.mean() == pytest.approx(

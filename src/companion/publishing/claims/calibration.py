@@ -9,7 +9,7 @@ and each image is classified by some nets and not by others. The rules then deci
 import functools
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -95,9 +95,11 @@ def rates(
     asked = rules.asked(claim.rule, kept, margin)
     if not asked.complete:
         return {}
+    used = {id(row) for part in asked.parts for each in part.best or (part,) for _, row in each.terms}
     words: Counter[str] = Counter()
     for draw in range(draws):
-        drawn = sample(kept, truth(asked.parts, kept, world, draw), design, np.random.default_rng(draw))
+        true = truth(asked.parts, kept, world, draw)
+        drawn = sample(kept, true, design, np.random.default_rng(draw), used)
         words[rules.verdict(claim.rule, drawn, margin=margin).word] += 1
     return {word: words[word] / draws for word in judging.BADGES if words[word]}
 
@@ -135,12 +137,13 @@ def _printed_value(part: Part) -> float:
 
 
 def sample(
-    rows: Sequence[Row], true: np.ndarray, design: Design, rng: np.random.Generator
+    rows: Sequence[Row], true: np.ndarray, design: Design, rng: np.random.Generator, used: Container[int]
 ) -> list[dict[str, Any]]:
     """Rows as a run would record them: a value for every net, and for accuracies the verdict on every image.
 
-    An image is classified correctly where its difficulty and the net's own luck stay below the quantile of
-    the net's accuracy; how much of it is difficulty follows from the design's discordance.
+    An image is classified correctly where its difficulty and the net's own luck stay below the quantile of the
+    net's accuracy; how much of it is difficulty follows from the design's discordance. Rows that are not `used`
+    (by id) only lend their spread, and get the same spread without verdicts.
     """
     common = _common(design.discordant)
     difficulty = rng.standard_normal(design.images, dtype=np.float32)
@@ -153,7 +156,11 @@ def sample(
         deviation = np.sqrt(_SHARED) * with_kind + np.sqrt(1 - _SHARED) * own
         values = value + spread(design, row["quantity"]) * deviation
         kept: dict[str, Any] = {}
-        if row["quantity"].endswith("accuracy") and design.images:
+        of_images = row["quantity"].endswith("accuracy") and design.images
+        if of_images and id(row) not in used:
+            luck = 100 * np.sqrt(design.discordant / 2 / design.images)
+            values = values + luck * rng.standard_normal(design.nets)
+        elif of_images:
             bar = norm.ppf(np.clip(values / 100, 1e-6, 1 - 1e-6)).astype(np.float32)[:, None]
             luck = rng.standard_normal((design.nets, design.images), dtype=np.float32)
             correct = np.sqrt(common) * difficulty + np.sqrt(1 - common) * luck < bar
@@ -163,7 +170,7 @@ def sample(
 
 
 def spread(design: Design, quantity: str) -> float:
-    """The standard deviation of a net's value. Raises StopIteration for a quantity that the design leaves out."""
+    """The standard deviation of a net's value; StopIteration for a quantity that the design leaves out."""
     return next(sd for pattern, sd in design.between_nets.items() if fnmatchcase(quantity, pattern))
 
 
