@@ -239,7 +239,7 @@ def points(
     diagonal: bool = False,
     columns: int = 2,
     names: str = "",
-    size: tuple[float, float] = (3.0, 2.6),
+    size: tuple[float, float] = (3.0, 2.9),
 ) -> Figure:
     """A dot for each row of several frames, in panels with one axis x; points that are not finite are left
     out.

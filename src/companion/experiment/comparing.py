@@ -1,7 +1,7 @@
 """Two kinds of nets compared over seeds."""
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -53,13 +53,26 @@ def difference(frame: pd.DataFrame, more: str, less: str) -> Difference:
     return Difference(*interval(apart.tolist()), len(apart))
 
 
-def relative(frame: pd.DataFrame, more: str, less: str) -> pd.DataFrame:
-    """By seed, how much larger the values of `more` are than those of `less`, in per cent: seed and value.
+def relative(
+    quantities: Mapping[str, pd.DataFrame],
+    pairs: Sequence[Mapping[str, Any]],
+    called: Callable[[Any], str] = str,
+) -> pd.DataFrame:
+    """How much larger a quantity is for one model than for another, in per cent, by seed.
 
-    frame: as in `by_seed`.
+    quantities: frames with the columns model, seed and value, by name. pairs: the two models as `more` and
+    `less`, and labels of the pair. Columns: the pair's, nets (their names by `called`), of (the quantity's
+    name), quantity, seed, value.
     """
-    table = frame.pivot(index="seed", columns="model", values="value")[[more, less]].dropna()
-    return (100 * (table[more] / table[less] - 1)).rename("value").reset_index()
+    rows = []
+    for pair in pairs:
+        nets = f"{called(pair['more'])} − {called(pair['less'])}"
+        for of, frame in quantities.items():
+            table = frame.pivot(index="seed", columns="model", values="value")
+            change = (100 * (table[pair["more"]] / table[pair["less"]] - 1)).dropna()
+            rows += [{**pair, "nets": nets, "of": of, "seed": s, "value": v} for s, v in change.items()]
+    columns = ["contrast", "weight", "more", "less", "nets", "of", "seed", "value"]
+    return pd.DataFrame(rows, columns=columns if not rows else None).assign(quantity="relative change")
 
 
 def shares(frame: pd.DataFrame, terms: Sequence[str], whole: str = "") -> pd.DataFrame:

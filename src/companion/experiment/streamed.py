@@ -54,7 +54,8 @@ class Folder:
 
     @property
     def label(self) -> str:
-        return Path(self.path).name
+        name = Path(self.path).name
+        return "ImageNet" if name.lower() == "imagenet" else name
 
 
 def images_of(folder: Folder, part: str) -> Dataset:

@@ -121,10 +121,10 @@ def beside(
     return tables.table([row, *map(escape, heads)], body, caption=caption, kind="cmp-fold cmp-beside")
 
 
-def quoted(run: Run, sayings: Sequence[tuple[Mapping[str, Any], str]], here: str, *, caption: str) -> Table:
+def quoted(run: Run, said: Mapping[str, tuple[Mapping[str, Any], str]], here: str, *, caption: str) -> Table:
     """What the paper says of quantities that it prints no table of, beside this run's and the recorded run's.
 
-    sayings: labels of a row, and the paper's words (HTML). here: what this run's column is called.
+    said: labels of a row, and the paper's words (HTML), by name. here: what this run's column is called.
     """
 
     def value(rows: Sequence[Mapping[str, Any]], where: Mapping[str, Any]) -> str:
@@ -134,8 +134,8 @@ def quoted(run: Run, sayings: Sequence[tuple[Mapping[str, Any], str]], here: str
     when = run.recorded_run().get("started", "")[:10] or "none yet"
     head = ["", "paper", escape(here), f"recorded run, {when}"]
     body = [
-        [", ".join(map(escape, where.values())), said, value(run.rows, where), value(run.recorded(), where)]
-        for where, said in sayings
+        [escape(name), words, value(run.rows, where), value(run.recorded(), where)]
+        for name, (where, words) in said.items()
     ]
     return tables.table(head, body, caption=caption, kind="cmp-fold")
 
