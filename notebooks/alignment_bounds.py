@@ -477,8 +477,7 @@ spearman = {
     for origin in origins
 }
 for (name, origin), found in spearman.items():
-    of = {"of": name, "origin": origin, "dataset": images.label}
-    run.record("ET-origin", "spearman", found, **of)
+    run.record("ET-origin", "spearman", found, of=name, origin=origin, dataset=images.label)
 
 
 def signs(name: str) -> str:
@@ -756,10 +755,8 @@ if imagenet:
     sizes = {"n_train": imagenet_n_train or None, "n_test": imagenet_n_test, "workers": workers}
     folder = streamed.Folder(imagenet_folder, size=imagenet_size, **sizes)
     large = streamed.measured(folder, **places, **tuning, attacks=attacks, **how)
-    shares = [
-        experiment.shares(large, *of).assign(quantity=f"share {about}") for about, (_, *of) in BOUNDS.items()
-    ]
-    rows = pd.concat([large, *shares]).fillna({"attack": "", "way": ""}).rename(columns={"model": "lambda"})
+    bounds = {about: terms for about, (_, *terms) in BOUNDS.items()}
+    rows = streamed.summaries(large, bounds).rename(columns={"model": "lambda"})
     run.record_frame("ET-F2", rows, ["lambda", "attack", "way"], dataset=folder.label)
     display(*streamed.pictures(folder, large, **tuning, **how))
 else:
@@ -773,12 +770,11 @@ else:
 # %%
 LOW, HIGH, WAY = {"place": "least robust"}, {"place": "most robust"}, {"way": "ratio of medians"}
 F6, F7, F8 = ({"experiment": about, "quantity": "share"} | WAY for about in ("ET-F6", "ET-F7", "ET-F8"))
-F9, F4 = {"experiment": "ET-F9", "quantity": "linear share"}, {"experiment": "ET-F4"}
+F9 = {"experiment": "ET-F9", "quantity": "linear share"} | WAY
 SAID = {"F6, least robust": (F6 | LOW, "near 1"), "F6, most": (F6 | HIGH, "“strongly decreases”")}
 SAID |= {"F7, least": (F7 | LOW, "about constant"), "F7, most": (F7 | HIGH, "about constant")}
 SAID |= {"F8, least": (F8 | LOW, "about constant"), "F8, most": (F8 | HIGH, "about constant")}
 SAID |= {"F9, least": (F9 | LOW, "close to 1"), "F9, most": (F9 | HIGH, "below 0.5")}
-SAID |= {"F4, most": (F4 | HIGH, "“highly-correlated”")}
 caption = "<b>What the paper says, and what the runs say.</b> Least and most robust by median distance, of nets that have not degenerated."
 show.quoted(run, SAID, f"this run, {images.label}", caption=caption)
 
@@ -810,13 +806,12 @@ def percent(kind: str) -> str:
 
 raw_kind = next(name for name, (*_, centred) in KINDS.items() if not centred)
 reads = [of.groupby("model")["value"].mean()[raw_kind] for of in (RAW, OWN)]
-worst = max(middle[w] for w in lambdas)
 show.found(
     run,
     [
         f"<b>Does α rise with robustness? It depends on what counts as zero.</b> From black, the paper's origin, α {experiment.direction(spearman['alpha', 0.0])} with the distance; the same gradients measured from white, it {experiment.direction(spearman['alpha', 1.0])} ({show.link('et-origin')}).",
         f"<b>α†, which the theorems bound</b>, {experiment.direction(spearman['alpha_plus', 0.0])} from black and {experiment.direction(spearman['alpha_plus', 1.0])} from white; the paper says that it behaves as α does ({show.link('et-top')}).",
-        f"<b>The gauge.</b> One function added to all logits changes no decision, and moves α. With double backpropagation at most {100 * worst:.0f} % of ‖g‖² is common to all logits; with the norm of raw logits penalised it is {100 * middle[raw_kind]:.0f} %, and median α reads {reads[0]:.2f} raw, {reads[1]:.2f} centred ({show.link('et-gauge')}).",
+        f"<b>The gauge.</b> One function added to all logits changes no decision, and moves α. With double backpropagation at most {100 * max(middle[w] for w in lambdas):.0f} % of ‖g‖² is common to all logits; with the norm of raw logits penalised it is {100 * middle[raw_kind]:.0f} %, and median α reads {reads[0]:.2f} raw, {reads[1]:.2f} centred ({show.link('et-gauge')}).",
         f"<b>Rewarding alignment</b> beside the norm, at equal held-out accuracy, changes the distance by {percent(ADDED)}; rewarding it alone by {percent('alignment alone')}; the norm alone by {percent('norm alone')} ({show.link('et-outlook', 'table')}).",
         f"Theorem 3 is false as printed: {printed:.0f} % of inputs to random nets break it, none with γ in the error term. From the least to the most robust net the share of α† in the first bound goes from {ends('ET-F6')}, of |⟨x, g†⟩| in |Ψ†| from {ends('ET-F9')} ({show.link('et-f6')}).",
         f"{verdicts.in_short(run.notebook, run.rows)} ({show.link('et-claims', 'verdicts')})",

@@ -10,6 +10,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -24,12 +25,14 @@ from torchvision import datasets, transforms
 
 from companion import guards, losses, models, plots
 from companion.code import fingerprint
+from companion.experiment.comparing import pearson, shares
 from companion.metrics import alignment_terms, alignments
 from companion.metrics.alignment_measures import ATTACKS, TERMS
 from companion.models.imagenet import MEAN
 from companion.store.files import folder as store_folder
 from companion.store.files import keep, verified
 from companion.training.checkpoint import resume, save_state
+from companion.training.loop import Diverged
 from companion.training.recipe import digest
 
 Report = Callable[[str], None]
@@ -107,7 +110,8 @@ def fine_tuned(
 
     Source: ET section 4: SGD, the rate divided by 10 whenever the error stops improving, read as PATIENCE
     epochs without a lower training loss. weights: where it starts, as in models.resnet50.
-    A killed training goes on at its last epoch. Raises as images_of and models.resnet50 do.
+    A killed training goes on at its last epoch. Raises Diverged where the loss is no longer finite, and as
+    images_of and models.resnet50 do.
     """
     images = images_of(folder, "train")
     settings = [lambda_g, seed, weights, epochs, batch_size, lr, momentum, folder.size]
@@ -149,6 +153,11 @@ def _train(
         net.train()
         total = [_step(net, optimiser, x, y, lambda_g) for x, y in batches(images, order=order, **feed)]
         history.append({"loss": torch.stack(total).mean().item()})
+        if not isfinite(history[-1]["loss"]):
+            raise Diverged(
+                f"the loss of ResNet-50, lambda {lambda_g:g}, is {history[-1]['loss']} in epoch {epoch + 1}: "
+                "lower lambda or the learning rate"
+            )
         plateau.step(history[-1]["loss"])
         path.parent.mkdir(parents=True, exist_ok=True)
         save_state(begun, net, optimiser, {"order": order}, history, {})
@@ -231,6 +240,22 @@ def values(
         {"quantity": name, "attack": attack, "value": middle.get(name, median)(of), "each": of}
         for (name, attack), of in each.items()
     ]
+
+
+def summaries(frame: pd.DataFrame, bounds: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
+    """The rows of `measured` with, for every net, the shares of ET-F6 to F9 and the correlations over images
+    of ET-F4 and F5: columns model, seed, quantity, value, attack, way ("" where they say nothing).
+
+    bounds: the arguments of experiment.shares by the experiment's name.
+    """
+    linear = frame[frame["quantity"] == "rho_tilde"]
+    others = {
+        "alpha": frame[frame["quantity"] == "alpha"],
+        "CW": frame[(frame["quantity"] == "distance") & (frame["attack"] == "CW")],
+    }
+    found = [shares(frame, *terms).assign(quantity=f"share {name}") for name, terms in bounds.items()]
+    found += [pearson(linear, of).assign(quantity=f"pearson rho_tilde {n}") for n, of in others.items()]
+    return pd.concat([frame.drop(columns="each"), *found]).fillna({"attack": "", "way": ""})
 
 
 def pictures(

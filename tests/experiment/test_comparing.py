@@ -1,0 +1,74 @@
+"""Nets compared over seeds: closed-form answers."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from companion import experiment
+
+
+def frame(values, quantity="q", **labels):
+    """values: by model, one a seed."""
+    rows = [
+        {"model": model, "seed": seed, "quantity": quantity, "value": v, **labels}
+        for model, of in values.items()
+        for seed, v in enumerate(of)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_relative_is_by_seed_in_per_cent_and_empty_where_there_are_no_pairs():
+    quantities = {"rho": frame({"a": [2.0, 3.0], "b": [1.0, 2.0]})}
+    pair = {"contrast": "more", "weight": 1, "more": "a", "less": "b"}
+    found = experiment.relative(quantities, [pair])
+    assert list(found["value"]) == [100.0, 50.0] and set(found["nets"]) == {"a − b"}
+    assert experiment.relative(quantities, []).empty
+    assert {"contrast", "nets", "of", "value"} <= set(experiment.relative(quantities, []).columns)
+
+
+def test_shares_are_a_ratio_of_medians_and_a_median_of_ratios():
+    one, other = [1.0, 2.0, 6.0], [1.0, 6.0, 2.0]
+    rows = [{"model": "a", "seed": 0, "quantity": q, "each": v} for q, v in (("x", one), ("y", other))]
+    found = experiment.shares(pd.DataFrame(rows), ["x", "y"]).set_index("way")["value"]
+    assert found["ratio of medians"] == 2 / 4
+    assert found["median of ratios"] == 0.5
+    beside = experiment.shares(pd.DataFrame(rows), ["x"], "y").set_index("way")["value"]
+    assert beside["ratio of medians"] == 1 and beside["median of ratios"] == 1
+
+
+def test_pearson_pairs_first_values_and_leaves_out_what_is_not_finite():
+    one = pd.DataFrame([{"model": "a", "seed": 0, "each": [1.0, 2.0, 3.0, 9.0]}])
+    other = pd.DataFrame([{"model": "a", "seed": 0, "each": [2.0, 4.0, 6.0]}])
+    assert experiment.pearson(one, other)["value"].item() == pytest.approx(1)
+    holed = pd.DataFrame([{"model": "a", "seed": 0, "each": [2.0, math.inf, 6.0]}])
+    assert math.isnan(experiment.pearson(one, holed)["value"].item())
+
+
+def test_beside_finds_the_same_net_whatever_its_name_is():
+    mixed = frame({0.5: [1.0], "norm": [2.0]})
+    assert list(experiment.beside(mixed, mixed.assign(value=[3.0, 4.0]), "x")["x"]) == [3.0, 4.0]
+
+
+def test_trends_and_bends_are_one_a_seed():
+    x = np.arange(6.0)
+    of = pd.DataFrame({"seed": 0, "x": x, "value": np.minimum(x, 2.0)})
+    falling = pd.DataFrame({"seed": 1, "x": x, "value": -x})
+    both = pd.concat([of, falling])
+    assert experiment.trends(both, "x")[1] == pytest.approx(-1)
+    saturating, straight = experiment.bends(both, "x")
+    assert saturating == pytest.approx(1) and straight == pytest.approx(0)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ([0.8, 0.9, 0.85], "rises (Spearman +0.85 ± 0.12)"),
+        ([-0.8, -0.9, -0.85], "falls"),
+        ([0.9, -0.2, 0.4], "no clear trend"),
+        ([0.9], "no clear trend (Spearman +0.90, one seed)"),
+    ],
+)
+def test_direction_in_words(values, words):
+    assert words in experiment.direction(values)
