@@ -90,7 +90,7 @@ class TestSmoke:
         assert len(gaps) >= 6 and all(abs(row["value"]) < 1e-9 for row in gaps)
         assert all(row["value"] == 0 for row in of(smoke[1], "ET-ALG", quantity="violations"))
         (printed,) = of(smoke[1], "ET-ALG", quantity="violations as printed, per cent")
-        assert printed["value"] > 5
+        assert printed["value"] > 0
         (without,) = of(smoke[1], "ET-ALG", quantity="gap without running means")
         assert without["value"] > 1e-3
         counter = {row["quantity"]: row["value"] for row in of(smoke[1], "ET-E1")}

@@ -21,11 +21,11 @@ def frame(values, quantity="q", **labels):
 
 def test_relative_is_by_seed_in_per_cent_and_empty_where_there_are_no_pairs():
     quantities = {"rho": frame({"a": [2.0, 3.0], "b": [1.0, 2.0]})}
-    pair = {"contrast": "more", "weight": 1, "more": "a", "less": "b"}
+    pair = {"weight": 1, "more": "a", "less": "b"}
     found = experiment.relative(quantities, [pair])
     assert list(found["value"]) == [100.0, 50.0] and set(found["nets"]) == {"a − b"}
     assert experiment.relative(quantities, []).empty
-    assert {"contrast", "nets", "of", "value"} <= set(experiment.relative(quantities, []).columns)
+    assert {"weight", "nets", "of", "value"} <= set(experiment.relative(quantities, []).columns)
 
 
 def test_shares_are_a_ratio_of_medians_and_a_median_of_ratios():

@@ -517,7 +517,7 @@ class TestAlgebra:
         assert all(row["value"] == 0 for row in rows if row["quantity"] == "violations")
         (printed,) = [r for r in rows if r["quantity"] == "violations as printed, per cent"]
         (without,) = [r for r in rows if r["quantity"] == "gap without running means"]
-        assert printed["value"] > 5 and without["value"] > 1e-3
+        assert printed["value"] > 0 and without["value"] > 1e-3
 
     def test_the_counter_example(self):
         found = metrics.counter_example()

@@ -71,7 +71,7 @@ def relative(
             table = frame.pivot(index="seed", columns="model", values="value")
             change = (100 * (table[pair["more"]] / table[pair["less"]] - 1)).dropna()
             rows += [{**pair, "nets": nets, "of": of, "seed": s, "value": v} for s, v in change.items()]
-    columns = ["contrast", "weight", "more", "less", "nets", "of", "seed", "value"]
+    columns = ["more", "less", "weight", "nets", "of", "seed", "value"]
     return pd.DataFrame(rows, columns=columns if not rows else None).assign(quantity="relative change")
 
 

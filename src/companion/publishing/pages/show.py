@@ -132,7 +132,7 @@ def quoted(run: Run, said: Mapping[str, tuple[Mapping[str, Any], str]], here: st
         return f"{fit[0]:.2f}" if fit and fit[0] is not None else "–"
 
     when = run.recorded_run().get("started", "")[:10] or "none yet"
-    head = ["", "paper", escape(here), f"recorded run, {when}"]
+    head = ["", "paper", escape(here), f"recorded, {when}"]
     body = [
         [escape(name), words, value(run.rows, where), value(run.recorded(), where)]
         for name, (where, words) in said.items()
