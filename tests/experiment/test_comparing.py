@@ -72,3 +72,19 @@ def test_trends_and_bends_are_one_a_seed():
 )
 def test_direction_in_words(values, words):
     assert words in experiment.direction(values)
+
+
+RISES, FALLS, UNCLEAR = [0.8, 0.9, 0.85], [-0.8, -0.9, -0.85], [0.9, -0.2, 0.4]
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ({"black": RISES, "white": RISES}, "is the same from black and white"),
+        ({"black": RISES, "white": FALLS}, "depends on what counts as zero"),
+        ({"black": RISES, "white": UNCLEAR}, "is clear from black alone"),
+        ({"black": UNCLEAR, "white": UNCLEAR}, "is not clear"),
+    ],
+)
+def test_origins_agree_unless_one_rises_and_one_falls(found, words):
+    assert experiment.agreement(found) == words

@@ -2,6 +2,7 @@
 
 from companion.experiment.comparing import (
     Difference,
+    agreement,
     bends,
     beside,
     by_seed,
@@ -34,6 +35,7 @@ __all__ = [
     "Difference",
     "Leak",
     "Nets",
+    "agreement",
     "area_under",
     "bends",
     "beside",

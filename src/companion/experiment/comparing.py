@@ -169,6 +169,20 @@ def compared(frame: pd.DataFrame, more: str, less: str) -> str:
     return f"{words[of.sign]} {less} ({of} points)"
 
 
+def agreement(correlations: Mapping[str, Sequence[float]]) -> str:
+    """In words, whether correlations measured from several origins, one a seed each, say the same.
+
+    An origin from which it is unclear contradicts none: one that rises and one that falls do.
+    """
+    words = {name: direction(values).split(" (")[0] for name, values in correlations.items()}
+    clear = [name for name, said in words.items() if said in ("rises", "falls")]
+    if {"rises", "falls"} <= set(words.values()):
+        return "depends on what counts as zero"
+    if len(clear) == len(words):
+        return f"is the same from {' and '.join(clear)}"
+    return f"is clear from {' and '.join(clear)} alone" if clear else "is not clear"
+
+
 def direction(values: Sequence[float]) -> str:
     """In words, whether correlations, one a seed, say that one quantity rises with another."""
     mean, half = interval(list(values))

@@ -129,7 +129,8 @@ def quoted(run: Run, said: Mapping[str, tuple[Mapping[str, Any], str]], here: st
 
     def value(rows: Sequence[Mapping[str, Any]], where: Mapping[str, Any]) -> str:
         fit = [r["value"] for r in rows if all(r.get(label) == v for label, v in where.items())]
-        return f"{fit[0]:.2f}" if fit and fit[0] is not None else "–"
+        told = f"{fit[0]:.2f}" if fit and fit[0] is not None else "–"
+        return f'<td class="num">{told}</td>'
 
     when = run.recorded_run().get("started", "")[:10] or "none yet"
     head = ["", "paper", escape(here), f"recorded, {when}"]
