@@ -71,15 +71,17 @@ def load() -> Designs:
 
 
 def printed_claims() -> Iterator[tuple[PaperClaims, Claim, list[Row]]]:
-    """Every claim that printed numbers decide, once for each image set, with the rows of it."""
+    """Every claim that printed numbers decide, by image set, with all rows of the kinds it uses."""
     for paper in ledger.load():
         printed = ledger.printed(paper.notebook)
         for claim in paper.claims:
             if claim.rule is None or claim.of_print or claim.rule.identity or claim.rule.association:
                 continue
             for rows, about in ledger.by_images(claim.rule, paper.images_of(claim), printed).values():
+                used = [row for where in claim.rule.conditions() for row in select(rows, where)]
+                kinds = {(row["experiment"], row["quantity"]) for row in used}
                 if about and rules.asked(claim.rule, rows, lambda quantity: 0.0).complete:
-                    yield paper, claim, rows
+                    yield paper, claim, [row for row in rows if (row["experiment"], row["quantity"]) in kinds]
 
 
 def rates(
@@ -141,9 +143,9 @@ def sample(
 ) -> list[dict[str, Any]]:
     """Rows as a run would record them: a value for every net, and for accuracies the verdict on every image.
 
-    An image is classified correctly where its difficulty and the net's own luck stay below the quantile of the
-    net's accuracy; how much of it is difficulty follows from the design's discordance. Rows that are not `used`
-    (by id) only lend their spread, and get the same spread without verdicts.
+    An image is classified correctly where its difficulty and the net's own luck stay below the quantile of
+    the net's accuracy; how much of it is difficulty follows from the design's discordance. Rows that are not
+    `used` (by id) only lend their spread, and get the same spread without verdicts.
     """
     common = _common(design.discordant)
     difficulty = rng.standard_normal(design.images, dtype=np.float32)
