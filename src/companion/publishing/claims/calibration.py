@@ -114,13 +114,7 @@ def truth(parts: Sequence[Part], rows: Sequence[Row], world: str, draw: int = 0)
     printed = np.array([float(row["value"]) for row in rows])
     if world == "paper":
         return printed
-    places = {id(row): i for i, row in enumerate(rows)}
-    matrix, difference = np.zeros((len(parts), len(rows))), np.zeros(len(parts))
-    for p, part in enumerate(parts):
-        of = max(part.best, key=_printed_value) if part.best else part
-        for w, row in of.terms:
-            matrix[p, places[id(row)]] += w
-        difference[p] = _printed_value(of)
+    difference = np.array([max(map(_printed_value, part.best or (part,))) for part in parts])
     wanted, weight = np.zeros(len(parts)), np.ones(len(parts))
     largest, one = int(np.argmax(difference)), draw % len(parts)
     if world == "reversed":
@@ -130,8 +124,16 @@ def truth(parts: Sequence[Part], rows: Sequence[Row], world: str, draw: int = 0)
     elif world == "one reversed":
         wanted = difference.copy()
         wanted[one], weight[one] = -2 * (parts[one].margin or abs(difference[one])), 1e3
-    change, *_ = np.linalg.lstsq(matrix * weight[:, None], (wanted - difference) * weight, rcond=None)
-    return printed + change
+    places = {id(row): i for i, row in enumerate(rows)}
+    sides = [(p, each) for p, part in enumerate(parts) for each in part.best or (part,)]
+    matrix, change = np.zeros((len(sides), len(rows))), np.zeros(len(sides))
+    for i, (p, each) in enumerate(sides):
+        for w, row in each.terms:
+            matrix[i, places[id(row)]] += w
+        value = _printed_value(each)  # the best gets what is wanted, its rivals at most that
+        change[i] = (wanted[p] if value == difference[p] else min(value, wanted[p])) - value
+    by_side = weight[[p for p, _ in sides]]
+    return printed + np.linalg.lstsq(matrix * by_side[:, None], change * by_side, rcond=None)[0]
 
 
 def _printed_value(part: Part) -> float:
