@@ -34,18 +34,22 @@ def page(profile: str, link: str = "{notebook}.html#{anchor}") -> str:
 
 
 def _line(says: str, s: ClaimVerdicts, profile: str, link: str) -> str:
-    source = RECORDED if overall(s.verdicts[RECORDED]) in judging.DECIDED else profile
+    runs = (RECORDED, profile)
+    decided = [name for name in runs if overall(s.verdicts[name]) in judging.DECIDED]
+    elsewhere = [name for name in runs if any(v.elsewhere for v in s.verdicts[name].values())]
+    source = [*decided, *elsewhere, profile][0]
     word = overall(s.verdicts[source])
-    binding = next((v for v in s.verdicts[source].values() if v.word == word), None)
+    answer = next((v for v in s.verdicts[source].values() if v.word == word), None)
     place = escape(link.format(notebook=f"notebooks/{s.paper.notebook}", anchor=s.claim.anchor))
     badge = f'<span class="cmp-verdict {judging.BADGES[word]}">{_WORDS[word]}</span>'
-    return f'<p><a href="{place}">{escape(says)}</a> {badge} <small>{_on(binding, source)}</small></p>'
+    return f'<p><a href="{place}">{escape(says)}</a> {badge} <small>{_on(answer, source)}</small></p>'
 
 
 def _on(v: Verdict | None, source: str) -> str:
-    """On which images and in which run it was decided."""
-    images = STAND_INS.get(v.images, ("", f"on {v.images}"))[1] if v and v.images else ""
+    """On which images and in which run it was decided; of a claim about other images, what these say."""
+    if v is None or not (v.elsewhere or v.word in judging.DECIDED):
+        return ""
+    images = STAND_INS.get(v.images, ("", f"on {v.images}"))[1] if v.images else ""
     run = "in the recorded run" if source == RECORDED else f"in this book's run ({source})"
-    return (
-        escape(", ".join(text for text in (images, run) if text)) if v and v.word in judging.DECIDED else ""
-    )
+    on = " ".join(text for text in (images, run) if text)
+    return escape(f"on the paper's images; {on}: {_WORDS[v.elsewhere]}" if v.elsewhere else on, quote=False)
