@@ -12,6 +12,7 @@ def test_what_is_marked(monkeypatch):
     bad = worlds | {"paper": {"reproduced": 0.5, "not reproduced": 0.2}, "equal": {"reproduced": 0.1}}
     kept = {
         "draws": 10,
+        "in print": {"P-C1": "holds", "P-C2": "holds"},
         "claims": {
             "P-C1": {"quick": bad, "recorded": bad},
             "P-C2": {"recorded": good, "paper": worlds | {"paper": {}}},

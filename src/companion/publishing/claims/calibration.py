@@ -89,8 +89,8 @@ def rates(
 ) -> dict[str, float]:
     """How often each answer comes, of so many draws of a world under a design. Seeded by draw.
 
-    Empty where the design lacks rows that the claim needs, and where the world does not make it false: a claim
-    about most parts survives one that is reversed.
+    Empty where the design lacks rows that the claim needs, and where the world does not make it false: a
+    claim about most parts survives one that is reversed.
     """
     assert claim.rule
     if world == "one reversed" and claim.rule.judge != "every":
@@ -197,16 +197,18 @@ def run(draws: int, say: Callable[[str], None], only: str = "") -> dict[str, Any
     """Every printed claim whose id has `only` in it, under every design in every world."""
     designs = load().designs
     found: dict[str, Any] = {}
+    in_print: dict[str, str] = {}
     for paper, claim, rows in printed_claims():
         if only not in claim.id:
             continue
         images = next((str(row["dataset"]) for row in rows if "dataset" in row), "")
         name = f"{claim.id} on {images}" if images else claim.id
+        in_print[name] = rules.verdict(claim.rule, rows, reading=paper.reading).word if claim.rule else ""
         for profile, design in designs.get(paper.notebook, {}).items():
             by_world = {w: rates(paper, claim, rows, design, w, draws) for w in WORLDS}
             found.setdefault(name, {})[profile] = by_world
             say(f"{name}, {profile}: {_line(by_world)}")
-    return {"draws": draws, "claims": found}
+    return {"draws": draws, "in print": in_print, "claims": found}
 
 
 def _line(by_world: Mapping[str, Mapping[str, float]]) -> str:

@@ -18,8 +18,13 @@ def page() -> str:
     heads = ["claim", "run", "paper's world: reproduced", "not reproduced"]
     heads += [f"{name}: reproduced" for world, name in calibration.WORLDS.items() if world != "paper"]
     body = [
-        [escape(name), escape(profile), *_cells(by_world, marks=profile == "recorded")]
+        [
+            _named(name, said),
+            escape(profile),
+            *_cells(by_world, marks=profile == "recorded" and said == "holds"),
+        ]
         for name, of in kept["claims"].items()
+        for said in (kept["in print"][name],)
         for profile, by_world in of.items()
     ]
     caption = (
@@ -27,6 +32,11 @@ def page() -> str:
         f"{SEEN:.0%}, or a false answer in more than {WRONG:.0%}, of the runs in profile recorded."
     )
     return tables.table(heads, body, caption=escape(caption), kind="cmp-fold cmp-calibrated").html
+
+
+def _named(name: str, in_print: str) -> str:
+    """The claim; also what its paper's own numbers say of it, where they do not bear it out."""
+    return escape(name) + ("" if in_print == "holds" else f"<br><small>in print {escape(in_print)}</small>")
 
 
 def _cells(by_world: Mapping[str, Mapping[str, float]], *, marks: bool) -> list[str]:
