@@ -76,7 +76,7 @@
     if (shownPicture === null) parts.set('drawn', packed(picture));
     else parts.set('picture', shownPicture);
     Object.entries(state).forEach(([name, value]) => { if (value !== standard[name]) parts.set(name, value); });
-    return `#${parts}`;
+    return parts.size === 1 && shownPicture === 0 ? location.href.split('#')[0] : `#${parts}`;
   }
 
   // The state of an address; whatever cannot be used is left at its usual value, and a sentence says so.

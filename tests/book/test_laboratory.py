@@ -535,8 +535,6 @@ def test_a_hundred_random_actions_leave_no_error(at):
             )
         else:
             page.value(ACTIONS)
-        if number % 7 == 0:
-            page.wait(SETTLED)
     page.wait(SETTLED)
     assert page.value("problems") == [] and page.value(DECISIONS)
 

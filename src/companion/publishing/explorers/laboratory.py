@@ -21,7 +21,7 @@ _SIDE, _LARGEST = 28, 4_000_000  # pixels; bytes of the file
 _STILL = "The laboratory computes in this page: it needs JavaScript, and no network."
 _NO_NETS = (
     '<div class="admonition warning"><p class="admonition-title">No nets yet</p>'
-    f"<p>The laboratory shows nets for images of {_SIDE} × {_SIDE} pixels, which the first chapter leaves here. "
+    f"<p>The laboratory shows nets for images of {_SIDE} × {_SIDE} pixels, which the first chapter leaves. "
     f"Run it with <code>companion run {CHAPTER}</code>, then build the book again.</p></div>"
 )
 
