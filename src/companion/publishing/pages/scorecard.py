@@ -6,8 +6,8 @@ from html import escape
 
 from companion.publishing.claims import judging, verdicts
 from companion.publishing.claims.judging import Verdict
-from companion.publishing.claims.verdicts import ClaimVerdicts, Source
-from companion.publishing.pages import tables
+from companion.publishing.claims.verdicts import PRINT, ClaimVerdicts, Source
+from companion.publishing.pages import forest, tables
 
 #: Filters the table below it. Without JavaScript the form stays hidden and the table is whole.
 _SCRIPT = """
@@ -34,7 +34,7 @@ _SCRIPT = """
 
 
 def page(profile: str, link: str = "../{notebook}.html#{anchor}") -> str:
-    """The scorecard as HTML: how many claims got which word, a filter, and a row for each claim.
+    """The scorecard as HTML: an answer for each paper, then counts, a filter, and a row for each claim.
 
     link: the address of a chapter's cell, with {notebook} and {anchor} to be filled in.
     """
@@ -46,12 +46,34 @@ def page(profile: str, link: str = "../{notebook}.html#{anchor}") -> str:
     head = "".join(f'<th scope="col">{escape(_source(name, profile))}</th>' for name in ("claim", *sources))
     body = "".join(_row(s, link, profile) for s in found)
     return (
-        f'<div class="cmp-scorecard">{_summary(found, papers, sources, profile)}'
-        f"{_origins(found, sources, profile)}{_form(papers)}"
+        f'<div class="cmp-scorecard">{_answers(found, papers, profile)}'
+        f"<h2>How many are decided</h2>{_summary(found, papers, sources, profile)}"
+        f"{_origins(found, sources, profile)}<h2>Every claim</h2>{_form(papers)}"
         '<div class="cmp-scroll"><table class="cmp-table cmp-cards cmp-claims">'
         f"<thead><tr>{head}</tr></thead>"
         f"<tbody>{body}</tbody></table></div><script>{_SCRIPT}</script></div>"
     )
+
+
+def _answers(found: Sequence[ClaimVerdicts], papers: Sequence[str], profile: str) -> str:
+    """A line a paper, then a forest plot for each: the largest run, and on demand the others."""
+    lines, plots = "", ""
+    for paper in papers:
+        of_paper = [s for s in found if s.paper.paper == paper]
+        title = escape(f"{paper}: {of_paper[0].paper.title}" if of_paper[0].paper.title else paper)
+        runs = [name for name in of_paper[0].verdicts if name != PRINT]
+        runs = [name for name in reversed(runs) if any(s.sources[name].rows for s in of_paper)]
+        told = [
+            f"<b>{escape(_source(name, profile))}</b>: {escape(verdicts.answer(of_paper, name))}"
+            for name in runs
+        ]
+        lines += f"<li><b>{title}.</b> {told[0] if told else 'Nothing was run.'}</li>"
+        drawn = [forest.plot(of_paper, name, lambda claim: f"#{anchor(claim)}") for name in runs]
+        plots += f"<h2>{title}</h2>" if drawn else ""
+        for place, (says, picture) in enumerate(zip(told, drawn, strict=True)):
+            folded = f"<details><summary>{says}</summary>{picture}</details>"
+            plots += folded if place else f"<p>{says}</p>{picture}"
+    return f'<ul class="cmp-answers">{lines}</ul>{plots}'
 
 
 def anchor(claim: str) -> str:
@@ -60,21 +82,24 @@ def anchor(claim: str) -> str:
 
 
 def _source(name: str, profile: str) -> str:
-    return f"this book's run ({profile})" if name == profile else name
+    return f"This book's run ({profile})" if name == profile else name[0].upper() + name[1:]
 
 
 def _summary(
     found: Sequence[ClaimVerdicts], papers: Sequence[str], sources: Sequence[str], profile: str
 ) -> str:
-    """A row for each paper: what its claims came to, by source."""
+    """Two rows for each paper: what its claims, and ours about it, came to, by source."""
     rows = []
     for paper in papers:
         of_paper = [s for s in found if s.paper.paper == paper]
-        counts = [[_overall(s.verdicts[source]) for s in of_paper] for source in sources]
-        rows.append([f"{escape(paper)}<br><small>{len(of_paper)} claims</small>", *map(_counted, counts)])
+        for ours, whose in ((False, "claims of the paper"), (True, "claims of ours")):
+            counts = [verdicts.counted(of_paper, source, ours=ours) for source in sources]
+            if any(counts):
+                n = sum(s.claim.ours == ours for s in of_paper)
+                rows.append([f"{escape(paper)}<br><small>{n} {whose}</small>", *map(_counted, counts)])
     caption = (
-        "Claims by paper. Decided under two protocols, a claim counts as reproduced only when it is so under "
-        "both, and as not reproduced when it fails under one."
+        "Claims by paper. On several image sets or under two protocols the least favourable answer counts: "
+        "a claim is reproduced only where all that was decided says so."
     )
     heads = [escape(_source(name, profile)) for name in ("paper", *sources)]
     return tables.cards(heads, rows, caption=caption).html
@@ -117,17 +142,6 @@ def _origin(source: Source) -> str:
     return about
 
 
-def _overall(of: Mapping[str, Verdict]) -> str:
-    """One word for verdicts under several restrictions: the least favourable one that was decided."""
-    words = [v.word for v in of.values()]
-    if not words:
-        return ""
-    for word in ("not reproduced", "contradicted", "inconclusive", "reproduced", "holds"):
-        if word in words:
-            return word
-    return "not run"
-
-
 def _form(papers: Sequence[str]) -> str:
     options = "".join(f"<option>{escape(p)}</option>" for p in papers)
     words = "".join(f"<option>{word}</option>" for word in judging.BADGES)
@@ -144,9 +158,11 @@ def _row(s: ClaimVerdicts, link: str, profile: str) -> str:
     place = escape(link.format(notebook=f"notebooks/{s.paper.notebook}", anchor=s.claim.anchor or ""))
     about = "; ".join(t for t in (s.claim.where, f"the paper: {s.claim.paper}" if s.claim.paper else "") if t)
     small = f"<br><small>{escape(about, quote=False)}</small>" if about else ""
-    note = f"<br><small>{escape(s.claim.note, quote=False)}</small>" if s.claim.note else ""
+    notes = [s.claim.note, *(f"{of.date}: {of.why}" for of in s.claim.revised)]
+    note = "".join(f"<br><small>{escape(text, quote=False)}</small>" for text in notes if text)
+    whose = " <small>ours</small>" if s.claim.ours else ""
     first = (
-        f'<th scope="row"><a href="{place.removesuffix("#")}">{s.claim.id}</a><br>'
+        f'<th scope="row"><a href="{place.removesuffix("#")}">{s.claim.id}</a>{whose}<br>'
         f'<span class="statement">{escape(s.claim.statement, quote=False)}</span>{small}{note}</th>'
     )
     cells = "".join(
@@ -162,13 +178,14 @@ def _cell(of: Mapping[str, Verdict], file: str, place: str) -> str:
     """A badge for each restriction under which something was decided; on demand its numbers and rows."""
     if not of:
         return "<small>the print alone decides it</small>"
-    decided = {name: v for name, v in of.items() if v.word != "not run"}
-    if not decided:
-        return next(iter(of.values())).badge
     parts = []
-    for name, v in decided.items():
+    for name, v in of.items():
         under = f"<small>{escape(name)}</small> " if name else ""
-        rests_on = f'{len(v.rows)} rows of <code>{escape(file)}</code>, <a href="{place}">the cell</a>'
+        rests_on = (
+            f'{len(v.rows)} rows of <code>{escape(file)}</code>, <a href="{place}">the cell</a>'
+            if file
+            else ""
+        )
         parts.append(
             f"<details><summary>{under}{v.badge}</summary>"
             f"<small>{escape(v.detail, quote=False)}<br>{rests_on}</small></details>"
