@@ -504,9 +504,8 @@ rows = [("", [images.x_train[i], *(m[k] for m in dissolved)]) for k, i in enumer
 columns = ["image", *(f"{q:.0%}" for q in LEVELS)]
 gallery = plots.gallery(rows, columns=columns, pixels="first column", cell=0.9)
 alt = "Three SmoothGrad targets with a growing fraction of their entries shuffled."
-plots.show(
-    gallery, alt=alt, finding="The same values in other places: a map's mean and standard deviation stay."
-)
+caption = "The same values in other places: a map's mean and standard deviation stay."
+plots.show(gallery, alt=alt, finding=caption)
 
 # %% [markdown]
 # ### Turn the weights yourself
@@ -784,8 +783,7 @@ in_the_page = {"Standard": "Standard", "AT": AT, "JR": "JR", "IR": "IR (R, SmG)"
 live = {name: nets[of, seeds[0]] for name, of in in_the_page.items()} | {NONE: control_nets[NONE, seeds[0]]}
 live["NM"] = experiment.train(modulated, seeds[:1], announce=run.announce, **how)["NM", seeds[0]]
 about = f"{images.label}, {model}, {epochs} epochs, seed {seeds[0]}; AT is {AT}, IR is IR (R, SmG)."
-plain = experiment.portable(live, images, device=device)
-laboratory.keep(run.folder, plain, {name: colour(name) for name in live}, about=about)
+laboratory.keep(run.folder, experiment.portable(live, images, device=device), colour, about=about)
 
 
 # %%

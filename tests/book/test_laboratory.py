@@ -294,17 +294,17 @@ def plain(net, side=28, labels=range(10)):
     }
 
 
-COLOURS = {"one": "#666666", "two": "#0072B2"}
+COLOUR = {"one": "#666666", "two": "#0072B2"}.get
 
 
 def test_a_run_says_what_it_kept_or_why_not(tmp_path):
     net = models.plain_layers(models.compact_cnn())
-    kept = laboratory.keep(tmp_path, plain(net), COLOURS, about="a <test>")
+    kept = laboratory.keep(tmp_path, plain(net), COLOUR, about="a <test>")
     assert "one, two" in kept.html and (tmp_path / laboratory.FILE).stat().st_size < 1_000_000
     for refused, why in ((plain(net, side=8), r"\(1, 8, 8\)"), (plain(net * 8), "at most 4")):
         other = tmp_path / "other"
         other.mkdir(exist_ok=True)
-        assert re.search(why, laboratory.keep(other, refused, COLOURS, about="").html)
+        assert re.search(why, laboratory.keep(other, refused, COLOUR, about="").html)
         assert not any(other.iterdir())
 
 
@@ -345,7 +345,7 @@ def site(trained, tmp_path_factory):
         "pictures": bytes(x.mul(255).round().byte().flatten().tolist()),
         "labels": y.tolist(),
     }
-    laboratory.keep(folder, content, COLOURS, about="two nets")
+    laboratory.keep(folder, content, COLOUR, about="two nets")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(laboratory, "nets_file", lambda profile: folder / laboratory.FILE)
         body = laboratory.page("quick", ".")

@@ -5,7 +5,7 @@ Its scripts are book/_static/laboratory-engine.js and laboratory.js; book/_ext/l
 
 import json
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -26,14 +26,14 @@ _NO_NETS = (
 )
 
 
-def keep(folder: Path, plain: Mapping[str, Any], colours: Mapping[str, str], *, about: str) -> Shown:
+def keep(folder: Path, plain: Mapping[str, Any], colour: Callable[[str], str], *, about: str) -> Shown:
     """Write the laboratory's file into a run's folder; a sentence that says what was kept, or why not.
 
-    plain: what companion.experiment.portable returns. colours: CSS colours by the nets' names.
+    plain: what companion.experiment.portable returns. colour: the CSS colour of a net, by its name.
     about: one line for the page's foot: which images, which training.
     """
     nets = [
-        {"name": name, "colour": colours[name], "layers": [_texts(layer) for layer in layers]}
+        {"name": name, "colour": colour(name), "layers": [_texts(layer) for layer in layers]}
         for name, layers in plain["nets"].items()
     ]
     content = {"side": plain["shape"][-1], "nets": nets, "labels": plain["labels"], "about": about}
