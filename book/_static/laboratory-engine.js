@@ -55,15 +55,15 @@ const laboratoryEngine = (() => {
     const [out, channels, side] = shape, patch = channels * side * side;
     const rows = Math.floor((height + 2 * padding - side) / stride) + 1;
     const columns = Math.floor((width + 2 * padding - side) / stride) + 1, places = rows * columns;
-    const outside = channels * height * width;
+    const outside = channels * height * width, from = new Int32Array(patch * places);
     // Which input each entry of a patch is; those beyond the edge read, and write, one more entry at the end.
-    const from = new Int32Array(patch * places).map((_, i) => {
-      const place = Math.floor(i / patch), k = i % patch, c = Math.floor(k / (side * side));
-      const row = Math.floor(place / columns) * stride + Math.floor(k / side) % side - padding;
-      const column = place % columns * stride + k % side - padding;
-      const inside = row >= 0 && row < height && column >= 0 && column < width;
-      return inside ? (c * height + row) * width + column : outside;
-    });
+    for (let r = 0, i = 0; r < rows; r++) for (let s = 0; s < columns; s++) for (let c = 0; c < channels; c++) {
+      for (let a = 0; a < side; a++) for (let b = 0; b < side; b++, i++) {
+        const row = r * stride + a - padding, column = s * stride + b - padding;
+        const inside = row >= 0 && row < height && column >= 0 && column < width;
+        from[i] = inside ? (c * height + row) * width + column : outside;
+      }
+    }
     const padded = new Float32Array(outside + 1), patches = new Float32Array(patch * places), turned = transposed(weight, out, patch);
     const y = new Float32Array(out * places), dyt = new Float32Array(out * places), dx = new Float32Array(outside + 1);
     const forward = x => {
@@ -125,14 +125,16 @@ const laboratoryEngine = (() => {
 
   // ---- nets -----------------------------------------------------------------------------------------------------------
 
+  // Every half-precision number by its 16 bits.
+  const HALF = Float32Array.from({ length: 65536 }, (_, bits) => {
+    const sign = bits & 0x8000 ? -1 : 1, exponent = bits >> 10 & 31, fraction = bits & 1023;
+    if (exponent === 31) return fraction ? NaN : sign * Infinity;
+    return sign * (exponent ? 2 ** (exponent - 25) * (1024 + fraction) : fraction * 2 ** -24);
+  });
+
   function halves(text) { // base64 of little-endian half-precision numbers
     const bytes = atob(text), values = new Float32Array(bytes.length / 2);
-    for (let i = 0; i < values.length; i++) {
-      const bits = bytes.charCodeAt(2 * i) | bytes.charCodeAt(2 * i + 1) << 8;
-      const sign = bits & 0x8000 ? -1 : 1, exponent = bits >> 10 & 31, fraction = bits & 1023;
-      values[i] = sign * (exponent === 0 ? fraction * 2 ** -24
-        : exponent === 31 ? (fraction ? NaN : Infinity) : 2 ** (exponent - 25) * (1024 + fraction));
-    }
+    for (let i = 0; i < values.length; i++) values[i] = HALF[bytes.charCodeAt(2 * i) | bytes.charCodeAt(2 * i + 1) << 8];
     return values;
   }
 
@@ -316,5 +318,5 @@ const laboratoryEngine = (() => {
     return { low, high, image };
   }
 
-  return { load, altered, differentiate, probabilities, best, lead, random, smoothgrad, start, noisy, step, smallest, size, halves, OUTPUTS };
+  return { load, altered, differentiate, probabilities, best, lead, random, smoothgrad, start, noisy, step, smallest, size };
 })();

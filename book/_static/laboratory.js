@@ -14,7 +14,10 @@
 
   const RADIUS = { l2: { high: 4, step: 0.05, usual: 1.5 }, linf: { high: 0.5, step: 0.01, usual: 0.1 } };
   const CHOICES = { // of each name the values and what the page calls them; the first is the usual one
-    of: { logit: 'its logit', centred: 'its logit minus the mean of all', lead: 'its lead over the runner-up', cross_entropy: 'the cross-entropy' },
+    of: {
+      logit: 'its logit', centred: 'its logit minus the mean of all', lead: 'its lead over the runner-up',
+      cross_entropy: 'the cross-entropy',
+    },
     factor: { 1: 'as trained', 2: '× 2', 4: '× 4', 10: '× 10' },
     same: { none: 'nothing', picture: 'another digit' },
     from: { pgd: 'PGD on this picture', other: 'PGD on another picture', noise: 'noise of the same size' },
@@ -119,60 +122,79 @@
   // ---- the page ---------------------------------------------------------------------------------------------------
 
   const escape = text => String(text).replace(/[&<>"]/g, c => `&#${c.charCodeAt(0)};`);
-  const map = (name, what) => `<figure><canvas class="${name}" width="${side}" height="${side}" role="img" aria-label="${what}"></canvas>
-    <figcaption>${what}<span></span></figcaption></figure>`;
-  const select = (name, what) => `<label>${what}<select name="${name}">${Object.keys(CHOICES[name]).sort((a, b) =>
-    (b === USUAL[name]) - (a === USUAL[name])).map(value => `<option value="${value}">${CHOICES[name][value]}</option>`).join('')}</select></label>`;
-  const slider = (name, what, [low, high, step]) => `<label>${what}<span class="range"><input type="range" name="${name}" min="${low}"
-    max="${high}" step="${step}"><output></output></span></label>`;
-  const radios = (name, what, values, kind = '') => `<fieldset class="chips ${kind}"><legend>${what}</legend>${values.map(([value, text]) =>
-    `<label><input type="radio" name="${name}" value="${value}"><span>${text}</span></label>`).join('')}</fieldset>`;
-  const nets = content => given.nets.map(net => `<article style="--net: ${escape(net.colour)}"><header><b>${escape(net.name)}</b><output></output></header>
-    ${content}</article>`).join('');
+  const map = (name, what) => `<figure><canvas class="${name}" width="${side}" height="${side}" role="img" aria-label="${what}">
+    </canvas><figcaption>${what}<span></span></figcaption></figure>`;
+  const option = (name, value) => `<option value="${value}">${CHOICES[name][value]}</option>`;
+  const select = (name, what) => {
+    const values = Object.keys(CHOICES[name]).sort((a, b) => (b === USUAL[name]) - (a === USUAL[name]));
+    return `<label>${what}<select name="${name}">${values.map(value => option(name, value)).join('')}</select></label>`;
+  };
+  const slider = (name, what, [low, high, step]) => `<label>${what}<span class="range">
+    <input type="range" name="${name}" min="${low}" max="${high}" step="${step}"><output></output></span></label>`;
+  const radio = (name, [value, text]) => `<label><input type="radio" name="${name}" value="${value}"><span>${text}</span></label>`;
+  const radios = (name, what, values, kind = '') => `<fieldset class="chips ${kind}"><legend>${what}</legend>
+    ${values.map(value => radio(name, value)).join('')}</fieldset>`;
+  const button = (data, value, text, more = '') => `<button type="button" data-${data}="${value}" ${more}>${text}</button>`;
+  const coloured = (tag, net, content) => `<${tag} style="--net: ${escape(net.colour)}">${content}</${tag}>`;
+  const nets = content => given.nets.map(net => coloured('article', net,
+    `<header><b>${escape(net.name)}</b><output></output></header>${content}`)).join('');
+  const dashed = n => (given.nets.findIndex(net => net.colour === given.nets[n].colour) < n ? 'dashed' : ''); // the second of one colour
+  const sample = (kind, name) => `<svg viewBox="0 0 24 8"><path class="${kind}" d="M0 4H24"/></svg>${name}`;
   const digits = [...Array(classes).keys()];
 
+  const presets = Object.entries(PRESETS).map(([id, [name]]) => button('preset', id, name)).join('');
+  const arrows = [['←', '-1 0', 'left'], ['↑', '0 -1', 'up'], ['↓', '0 1', 'down'], ['→', '1 0', 'right']];
+  const thumbnails = digits.map(k => button('class', k, `<canvas width="${side}" height="${side}"></canvas>`,
+    `aria-label="A test picture of class ${k}; again for the next one"`)).join('');
+  const legend = given.nets.map((net, n) => coloured('span', net, sample(`run ${dashed(n)}`, escape(net.name)))).join('');
+  const tracks = given.nets.map(net => coloured('div', net, `<b>${escape(net.name)}</b><span class="track"><i></i></span><output></output>
+    <canvas width="${side}" height="${side}" role="img" aria-label="The picture at the smallest radius"></canvas>`)).join('');
+
   root.innerHTML = `
-    <div class="presets" role="group" aria-label="Presets"><span>Try</span>${Object.entries(PRESETS).map(([id, [name]]) =>
-      `<button type="button" data-preset="${id}">${name}</button>`).join('')}<button type="button" data-preset="" class="plain">Start over</button></div>
+    <div class="presets" role="group" aria-label="Presets"><span>Try</span>${presets}${button('preset', '', 'Start over', 'class="plain"')}</div>
     <div class="note" aria-live="polite"></div>
     <form class="lab" autocomplete="off">
       <h2>Draw</h2>
       <div class="left">
-        <div class="paper"><canvas width="${side}" height="${side}" tabindex="0" role="application" aria-label="The picture, ${side} by ${side} pixels.
-          Draw with a finger, a pen or the mouse. With the keyboard: arrow keys move the cursor, space draws, x erases."></canvas><i></i></div>
+        <div class="paper"><canvas width="${side}" height="${side}" tabindex="0" role="application"
+          aria-label="The picture, ${side} by ${side} pixels. Draw with a finger, a pen or the mouse.
+          With the keyboard: arrow keys move the cursor, space draws, x erases."></canvas><i></i></div>
         <div class="tools">${radios('tool', 'tool', [['draw', 'draw'], ['erase', 'erase']], 'bare')}
-          <span class="arrows" role="group" aria-label="Shift the picture">${[['←', -1, 0, 'left'], ['↑', 0, -1, 'up'], ['↓', 0, 1, 'down'], ['→', 1, 0, 'right']].map(
-            ([sign, dx, dy, way]) => `<button type="button" data-shift="${dx} ${dy}" aria-label="Shift ${way} by a pixel">${sign}</button>`).join('')}</span>
-          <button type="button" data-do="clear">clear</button></div>
-        <div class="pictures" role="group" aria-label="Test pictures">${digits.map(k => `<button type="button" data-class="${k}"
-          aria-label="A test picture of class ${k}; again for the next one"><canvas width="${side}" height="${side}"></canvas></button>`).join('')}</div>
+          <span class="arrows" role="group" aria-label="Shift the picture">
+            ${arrows.map(([sign, by, way]) => button('shift', by, sign, `aria-label="Shift ${way} by a pixel"`)).join('')}</span>
+          ${button('do', 'clear', 'clear')}</div>
+        <div class="pictures" role="group" aria-label="Test pictures">${thumbnails}</div>
         ${radios('label', 'class asked about', [['auto', 'auto'], ...digits.map(k => [k, k])], 'classes')}
       </div>
       <div class="right">
         <div class="options">${select('of', 'gradient of')}${slider('sigma', 'SmoothGrad noise', NUMBERS.sigma)}
           ${select('factor', 'logits')}${select('same', 'added to every logit')}</div>
-        <div class="nets scores">${nets(`<svg class="bars" viewBox="0 0 200 56" role="img"></svg><div class="maps">${map('gradient', 'gradient')}${map('smooth', 'SmoothGrad')}</div>`)}</div>
-        <p class="key"><i></i><span>Red: the value rises with the pixel. Blue: it falls. White: no change. Each map ± its largest value.</span></p>
+        <div class="nets scores">${nets(`<svg class="bars" viewBox="0 0 200 56" role="img"></svg>
+          <div class="maps">${map('gradient', 'gradient')}${map('smooth', 'SmoothGrad')}</div>`)}</div>
+        <p class="key"><i></i><span>Red: the value rises with the pixel. Blue: it falls. White: no change.
+          Each map ± its largest value.</span></p>
       </div>
       <h2>Attack</h2>
       <div class="left attack">
-        ${select('from', 'perturbation')}${radios('norm', 'norm', Object.entries(CHOICES.norm))}${slider('eps', 'radius ε', [0, 4, 0.05])}
-        ${slider('steps', 'steps', NUMBERS.steps)}${select('loss', 'loss')}${select('step', 'step size')}${select('start', 'start')}${select('protocol', 'protocol')}
-        <div class="buttons"><button type="button" data-do="play" class="main">play</button><button type="button" data-do="step">step</button>
-          <button type="button" data-do="run">run</button><button type="button" data-do="rewind">rewind</button><button type="button" data-do="seed">new random numbers</button></div>
+        ${select('from', 'perturbation')}${radios('norm', 'norm', Object.entries(CHOICES.norm))}
+        ${slider('eps', 'radius ε', [0, RADIUS.l2.high, RADIUS.l2.step])}${slider('steps', 'steps', NUMBERS.steps)}
+        ${select('loss', 'loss')}${select('step', 'step size')}${select('start', 'start')}${select('protocol', 'protocol')}
+        <div class="buttons">${button('do', 'play', 'play', 'class="main"')}${button('do', 'step', 'step')}${button('do', 'run', 'run')}
+          ${button('do', 'rewind', 'rewind')}${button('do', 'seed', 'new random numbers')}</div>
       </div>
       <div class="right">
         <div class="nets attacked">${nets(`<div class="maps">${map('point', 'attacked')}${map('delta', 'perturbation')}</div>`)}</div>
-        <figure class="chart"><figcaption>Lead of the class asked about over the next one, in logits before any factor, after each step</figcaption>
-          <div class="legend"></div><svg role="img"></svg></figure>
+        <figure class="chart"><figcaption>Lead of the class asked about over the next one, in logits before any factor, after each
+          step</figcaption><div class="legend">${legend}
+          <span class="earlier" hidden>${sample('former', 'the same nets under the usual settings')}</span></div><svg role="img"></svg></figure>
       </div>
       <h2>Race</h2>
-      <div class="race"><p><button type="button" data-do="race" class="main">start the race</button><span>How far must the picture move, in the norm above,
-        before each net changes its mind? Bisection over the radius; ${RACE_STEPS} steps of the strong protocol, margin loss, each. An upper bound: a better attack may need less.</span></p>
-        <div class="tracks">${given.nets.map(net => `<div style="--net: ${escape(net.colour)}"><b>${escape(net.name)}</b><span class="track"><i></i></span>
-          <output></output><canvas width="${side}" height="${side}" role="img" aria-label="The picture at the smallest radius"></canvas></div>`).join('')}</div></div>
+      <div class="race"><p>${button('do', 'race', 'start the race', 'class="main"')}<span>How far must the picture move, in the norm
+        above, before each net changes its mind? Bisection over the radius; ${RACE_STEPS} steps of the strong protocol, margin loss,
+        each. An upper bound: a better attack may need less.</span></p><div class="tracks">${tracks}</div></div>
     </form>
-    <p class="foot"><button type="button" data-do="link">copy the link to this situation</button><input readonly hidden aria-label="Link to this situation"><span>${escape(given.about)}</span></p>`;
+    <p class="foot">${button('do', 'link', 'copy the link to this situation')}
+      <input readonly hidden aria-label="Link to this situation"><span>${escape(given.about)}</span></p>`;
 
   const find = query => root.querySelector(query), all = query => [...root.querySelectorAll(query)];
   const form = find('form'), paper = find('.paper canvas'), cursor = find('.paper i');
@@ -248,6 +270,7 @@
     root.ariaBusy = String(frame !== null);
   }
   const drawing = new Set(); // what has to be drawn at the end of this frame
+  function soon(draw) { drawing.add(draw); begin('nothing', null); }
 
   // ---- draw: scores and gradients ----------------------------------------------------------------------------------
 
@@ -264,9 +287,10 @@
 
   function bars(svg, logits, decision) {
     const high = Math.max(0, ...logits), low = Math.min(0, ...logits), unit = 40 / (high - low || 1), zero = 2 + high * unit;
-    svg.innerHTML = `<path d="M0 ${zero}H200" class="axis"/>${[...logits].map((z, k) => `<g class="${k === label ? 'asked' : ''} ${k === decision ? 'decided' : ''}">
+    const bar = (z, k) => `<g class="${k === label ? 'asked' : ''} ${k === decision ? 'decided' : ''}">
       <rect x="${k * 20 + 3}" y="${z > 0 ? zero - z * unit : zero}" width="14" height="${Math.max(0.5, Math.abs(z) * unit)}"/>
-      <text x="${k * 20 + 10}" y="55">${k}</text></g>`).join('')}`;
+      <text x="${k * 20 + 10}" y="55">${k}</text></g>`;
+    svg.innerHTML = `<path d="M0 ${zero}H200" class="axis"/>${[...logits].map(bar).join('')}`;
     svg.setAttribute('aria-label', `Logits: ${[...logits].map((z, k) => `${k}: ${number(z)}`).join(', ')}`);
   }
 
@@ -331,7 +355,7 @@
     }
   }
 
-  const ended = () => trial.k >= state.steps;
+  const ended = () => !trial || trial.k >= state.steps;
 
   function verdict({ clean, wrong, decision }) {
     if (clean !== label) return `wrong before: ${clean}`;
@@ -341,6 +365,7 @@
   }
 
   function showAttack() {
+    if (!trial) return;
     const cards = all('.attacked article');
     trial.runs.forEach((run, n) => {
       paint(cards[n].querySelector('.point'), run.shown);
@@ -353,30 +378,29 @@
   }
 
   function chart() {
-    const svg = find('.chart > svg'), width = Math.max(260, svg.clientWidth || 600), height = 240, left = 34, right = 10, top = 8, bottom = 26;
-    const { runs, k } = trial, former = reference?.runs ?? [], steps = Math.max(state.steps, reference?.settings.steps ?? 0);
-    const values = [...runs, ...former].flatMap(run => run.leads), high = Math.max(1, ...values) * 1.05, low = Math.min(-1, ...values) * 1.3; // with room for a word below the curves
-   
-    const px = i => left + i / steps * (width - left - right), py = v => top + (high - v) / (high - low) * (height - top - bottom);
-    const line = (leads, extra) => `<path d="M${leads.map((v, i) => `${px(i).toFixed(1)} ${py(v).toFixed(1)}`).join('L')}" ${extra}/>`;
+    const svg = find('.chart > svg'), { runs, k } = trial, former = reference?.runs ?? [];
+    const width = Math.max(260, svg.clientWidth || 600), height = 240, [left, right, top, bottom] = [34, width - 10, 8, height - 26];
+    const steps = Math.max(state.steps, reference?.settings.steps ?? 0), values = [...runs, ...former].flatMap(run => run.leads);
+    const high = Math.max(1, ...values) * 1.05, low = Math.min(-1, ...values) * 1.3; // with room for a word below the curves
+    const px = i => left + i / steps * (right - left), py = v => top + (high - v) / (high - low) * (bottom - top);
+    const line = (run, n, kind) => `<path class="${kind}" style="--net: ${given.nets[n].colour}"
+      d="M${run.leads.map((v, i) => `${px(i).toFixed(1)} ${py(v).toFixed(1)}`).join('L')}"/>`;
     const marks = (from, to) => { // round numbers, about five
       const rough = (to - from) / 5, base = 10 ** Math.floor(Math.log10(rough)), by = base * [1, 2, 5, 10].find(m => m * base >= rough);
       return Array.from({ length: Math.floor(to / by) - Math.ceil(from / by) + 1 }, (_, i) => (Math.ceil(from / by) + i) * by);
     };
+    const level = v => `<path class="grid" d="M${left} ${py(v)}H${right}"/>
+      <text x="${left - 6}" y="${py(v) + 4}" class="end">${String(Number(v.toFixed(2))).replace('-', '−')}</text>`;
+    const time = v => `<text x="${px(v)}" y="${height - 8}" class="middle">${v || 'step 0'}</text>`;
     svg.setAttribute('viewBox', `0 0 ${width} ${height}`);
-    svg.innerHTML = `<rect class="lost" x="${left}" y="${py(0)}" width="${width - left - right}" height="${height - bottom - py(0)}"/>
-      ${marks(low, high).map(v => `<path class="grid" d="M${left} ${py(v)}H${width - right}"/><text x="${left - 6}" y="${py(v) + 4}" class="end">${String(Number(v.toFixed(2))).replace('-', '−')}</text>`).join('')}
-      ${marks(0, steps).filter(Number.isInteger).map(v => `<text x="${px(v)}" y="${height - 8}" class="middle">${v || 'step 0'}</text>`).join('')}
-      <path class="zero" d="M${left} ${py(0)}H${width - right}"/><text x="${left + 8}" y="${height - bottom - 8}">misclassified</text>
-      ${former.map((run, n) => line(run.leads, `class="former" style="--net: ${given.nets[n].colour}"`)).join('')}
-      ${runs.map((run, n) => line(run.leads, `class="run ${dashed(n)}" style="--net: ${given.nets[n].colour}"`)).join('')}
+    svg.innerHTML = `<rect class="lost" x="${left}" y="${py(0)}" width="${right - left}" height="${bottom - py(0)}"/>
+      ${marks(low, high).map(level).join('')}${marks(0, steps).filter(Number.isInteger).map(time).join('')}
+      <path class="zero" d="M${left} ${py(0)}H${right}"/><text x="${left + 8}" y="${bottom - 8}">misclassified</text>
+      ${former.map((run, n) => line(run, n, 'former')).join('')}${runs.map((run, n) => line(run, n, `run ${dashed(n)}`)).join('')}
       ${runs.map((run, n) => `<circle cx="${px(k)}" cy="${py(run.leads[k])}" r="3.5" style="--net: ${given.nets[n].colour}"/>`).join('')}`;
-    svg.setAttribute('aria-label', `Lead after step ${k}: ${runs.map((run, n) => `${given.nets[n].name} ${number(run.leads[k])}`).join(', ')}`);
+    const said = runs.map((run, n) => `${given.nets[n].name} ${number(run.leads[k])}`).join(', ');
+    svg.setAttribute('aria-label', `Lead after step ${k}: ${said}`);
   }
-  // Of two nets with one colour, the second is dashed.
-  const dashed = n => (given.nets.findIndex(net => net.colour === given.nets[n].colour) < n ? 'dashed' : '');
-  find('.legend').innerHTML = given.nets.map((net, n) => `<span style="--net: ${escape(net.colour)}"><svg viewBox="0 0 24 8"><path class="run ${dashed(n)}" d="M0 4H24"/></svg>${escape(net.name)}</span>`).join('')
-    + '<span class="earlier" hidden><svg viewBox="0 0 24 8"><path class="former" d="M0 4H24"/></svg>the same nets under the usual settings</span>';
 
   function stop() {
     clearInterval(timer);
@@ -446,16 +470,21 @@
   function said() {
     const top = Math.max(...picture), bottom = Math.min(...picture);
     if (top === 0) warnings.push('The picture is empty. The nets answer all the same: draw a digit, or take a test picture.');
-    else if (bottom === 255) warnings.push('The picture is white all over. The nets answer all the same: erase something, or take a test picture.');
+    else if (bottom === 255) {
+      warnings.push('The picture is white all over. The nets answer all the same: erase something, or take a test picture.');
+    }
     if (state.eps === 0) warnings.push('Radius 0 allows no change, so no attack can succeed.');
     if (state.sigma === 0) warnings.push('Without noise SmoothGrad is the gradient.');
-    if (state.norm === 'linf' && state.start === 'image') warnings.push('In ℓ∞ “a random image” is the same start as “at random in the ball”.');
+    if (state.norm === 'linf' && state.start === 'image') {
+      warnings.push('In ℓ∞ “a random image” is the same start as “at random in the ball”.');
+    }
   }
 
   function explain(preset) {
     const place = document.getElementById(preset), section = place?.closest('section');
     const text = section?.querySelector('p')?.innerHTML;
-    find('.note').innerHTML = `${text ? `<p><b>${PRESETS[preset][0]}.</b> ${text}</p>` : ''}${warnings.length ? `<p class="warning">${warnings.map(escape).join('<br>')}</p>` : ''}`;
+    const shown = text ? `<p><b>${PRESETS[preset][0]}.</b> ${text}</p>` : '';
+    find('.note').innerHTML = shown + (warnings.length ? `<p class="warning">${warnings.map(escape).join('<br>')}</p>` : '');
   }
 
   let preset = '';
@@ -473,13 +502,19 @@
     begin('race', null);
     found = null;
     showRace();
-    trial = begun(state, live);
-    begin('attack', attacking(trial, state.steps));
+    trial = reference = null;
+    begin('attack', (function* () {
+      trial = begun(state, live);
+      yield;
+      yield* attacking(trial, state.steps);
+    })());
     const { norm, eps, seed, of, sigma, label: asked } = state, standard = { ...usual(), norm, eps, seed, of, sigma, label: asked };
     const differs = Object.keys(standard).some(name => standard[name] !== state[name]);
-    reference = differs ? begun(standard, loaded) : null;
-    begin('reference', reference && attacking(reference, standard.steps));
-    find('.earlier').hidden = !reference;
+    find('.earlier').hidden = !differs;
+    begin('reference', differs && (function* () {
+      reference = begun(standard, loaded);
+      yield* attacking(reference, standard.steps);
+    })());
     saveAddress();
   }
 
@@ -496,6 +531,7 @@
     all('.pictures button').forEach(button => {
       const mine = shownPicture !== null && pictures[shownPicture].label === Number(button.dataset.class);
       button.setAttribute('aria-pressed', mine);
+      if (mine) paint(button.querySelector('canvas'), Float32Array.from(picture, v => v / 255));
     });
     ['loss', 'step', 'start', 'protocol'].forEach(name => { form.elements[name].disabled = state.from === 'noise'; });
     all('[data-preset]').forEach(button => button.setAttribute('aria-pressed', button.dataset.preset === preset && preset !== ''));
@@ -579,12 +615,12 @@
   }
 
   function stroke(event) {
-    const box = paper.getBoundingClientRect(), to = [(event.clientX - box.left) / box.width * side, (event.clientY - box.top) / box.height * side];
+    const box = paper.getBoundingClientRect();
+    const to = [(event.clientX - box.left) / box.width * side, (event.clientY - box.top) / box.height * side];
     const from = last ?? to, parts = Math.max(1, Math.ceil(2 * Math.hypot(to[0] - from[0], to[1] - from[1])));
     for (let i = 1; i <= parts; i++) dab(from[0] + (to[0] - from[0]) * i / parts, from[1] + (to[1] - from[1]) * i / parts);
     last = to;
-    drawing.add(update);
-    begin('stroke', null);
+    soon(update);
   }
 
   paper.addEventListener('pointerdown', event => {
@@ -600,8 +636,7 @@
   ['pointerup', 'pointercancel'].forEach(kind => paper.addEventListener(kind, () => {
     if (!pressed) return;
     pressed = false;
-    drawing.add(update);
-    begin('stroke', null);
+    soon(update);
   }));
   paper.addEventListener('keydown', event => {
     const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
