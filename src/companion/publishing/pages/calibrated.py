@@ -34,12 +34,12 @@ def _cells(by_world: Mapping[str, Mapping[str, float]], *, marks: bool) -> list[
     if not truth:
         return ['<td class="num na">its rows are not in this run</td>', *['<td class="num na">–</td>'] * 5]
     seen, against = truth.get("reproduced", 0.0), truth.get("not reproduced", 0.0)
-    false = [of.get("reproduced", 0.0) for world, of in by_world.items() if world != "paper"]
-    return [
-        _cell(seen, marks and seen < SEEN),
-        *(_cell(rate, marks and rate > WRONG) for rate in (against, *false)),
-    ]
+    false = [of.get("reproduced", 0.0) if of else None for world, of in by_world.items() if world != "paper"]
+    wrong = [_cell(rate, marks and rate is not None and rate > WRONG) for rate in (against, *false)]
+    return [_cell(seen, marks and seen < SEEN), *wrong]
 
 
-def _cell(rate: float, marked: bool) -> str:
+def _cell(rate: float | None, marked: bool) -> str:
+    if rate is None:
+        return '<td class="num na">–</td>'
     return f'<td class="num{" off" * marked}">{100 * rate:.0f}</td>'
