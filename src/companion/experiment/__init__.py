@@ -11,6 +11,7 @@ from companion.experiment.comparing import (
     where,
 )
 from companion.experiment.nets import Nets, choose_device, measure, train
+from companion.experiment.portable import portable
 from companion.experiment.retraining import (
     Leak,
     area_under,
@@ -38,6 +39,7 @@ __all__ = [
     "measure",
     "mu_kar",
     "mu_roar",
+    "portable",
     "pred_power",
     "rank_correlation",
     "retrained_accuracies",
