@@ -19,6 +19,7 @@ from companion.experiment.comparing import (
     where,
 )
 from companion.experiment.nets import Nets, choose_device, measure, train
+from companion.experiment.portable import portable
 from companion.experiment.retraining import (
     Leak,
     area_under,
@@ -51,6 +52,7 @@ __all__ = [
     "mu_kar",
     "mu_roar",
     "pearson",
+    "portable",
     "pred_power",
     "rank_correlation",
     "relative",
