@@ -406,7 +406,7 @@ alt = "Test images, and below each the gradient of the predicted class's logit i
 gallery = plots.show(plots.gallery(rows, pixels="first row"), alt=alt, finding=told)
 told = (
     f"A dot is a net: {len(lambdas)} weights λ, {len(seeds)} seed(s). From the paper's origin, black, "
-    f"α {experiment.direction(trend(alpha))} with the distance; α† {experiment.direction(trend(dagger))}. Hollow: degenerated."
+    f"α {experiment.direction(trend(alpha), len(by_robustness))} with the distance; α† {experiment.direction(trend(dagger), len(by_robustness))}. Hollow: degenerated."
 )
 answer = draw({"α, of the predicted class": alpha, "α†, of its lead over the next": dagger}, ALIGNED, told)
 run.fill("picture", plots.Shown(gallery.html + answer.html))
@@ -486,8 +486,8 @@ for (name, origin), found in spearman.items():
 
 
 def signs(name: str) -> str:
-    found = {colour: experiment.direction(spearman[name, o]) for o, colour in COLOUR.items()}
-    return "; ".join(f"from {colour} it {words}" for colour, words in found.items())
+    of_all = [(of, experiment.direction(spearman[name, o], len(by_robustness))) for o, of in COLOUR.items()]
+    return "; ".join(f"from {of} it {words}" for of, words in of_all)
 
 
 # %%
@@ -806,7 +806,8 @@ def percent(kind: str, of: str = "nearest") -> str:
 
 
 def decided(name: str) -> str:
-    return experiment.agreement({colour: spearman[name, o] for o, colour in COLOUR.items()})
+    found = {of: spearman[name, o] for o, of in COLOUR.items()}
+    return experiment.agreement(found, len(by_robustness))
 
 
 raw_share = max(middle[name] for name, (*_, centred) in KINDS.items() if not centred)
@@ -814,13 +815,13 @@ corrected = experiment.where(algebra, claim="ET-C5", quantity="violations")["val
 show.found(
     run,
     [
-        f"<b>Does α rise with the robustness of the net? The answer {decided('alpha')}.</b> {signs('alpha').capitalize()}; black is the paper's origin ({show.link('et-origin')}).",
-        f"<b>α†, which the theorems bound:</b> the answer {decided('alpha_plus')}. {signs('alpha_plus').capitalize()}; the paper says that it behaves as α does ({show.link('et-top')}).",
+        f"<b>Does α rise with the robustness of the net? The answer {decided('alpha')}.</b> {signs('alpha').replace('from', 'From', 1)}; black is the paper's origin ({show.link('et-origin')}).",
+        f"<b>α†, which the theorems bound:</b> the answer {decided('alpha_plus')}. {signs('alpha_plus').replace('from', 'From', 1)}; the paper says that it behaves as α does ({show.link('et-top')}).",
         f"<b>The gauge.</b> One function added to all logits changes no decision, and moves α. With double backpropagation at most {100 * max(middle[w] for w in lambdas):.0f} % of ‖g‖² is common to all logits; with the norm of raw logits penalised {100 * raw_share:.0f} % is, and beside an undefended net median α changes by {percent('norm of raw logits', 'α, raw')} on raw logits, by {percent('norm of raw logits', 'α, centred')} on centred ones ({show.link('et-gauge')}).",
         f"<b>Rewarding alignment</b> beside the norm, at equal held-out accuracy, changes the distance by {percent(ADDED)}; rewarding it alone by {percent('alignment alone')}; the norm alone by {percent('norm')} ({show.link('et-outlook', 'table')}).",
         f"Theorem 3 is false as printed: {printed:.0f} % of inputs to random nets break it, with γ in the error term {corrected:.0f}. From the least to the most robust net the share of α† in the first bound goes from {ends('ET-F6')}, of |⟨x, g†⟩| in |Ψ†| from {ends('ET-F9')} ({show.link('et-f6')}).",
         f"{verdicts.in_short(run.notebook, run.rows)} ({show.link('et-claims', 'verdicts')})",
-        f"Not run here: {'nothing' if imagenet else 'ImageNet'}; the paper trains 200 epochs on 50,000 images. {images.label}, {counts}, {len(lambdas)} weights; ± are 95 % t-intervals over seeds.",
+        f"Not run here: {'nothing' if imagenet else 'ImageNet'}; the paper trains 200 epochs on 50,000 images. {images.label}, {counts}, {len(lambdas)} weights; ± are 95 % t-intervals over seeds; Spearman's coefficients are means over seeds, with the interval of one over {len(by_robustness)} nets.",
     ],
 )
 

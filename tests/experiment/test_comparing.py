@@ -62,29 +62,31 @@ def test_trends_and_bends_are_one_a_seed():
 
 
 @pytest.mark.parametrize(
-    ("values", "words"),
+    ("values", "settings", "words"),
     [
-        ([0.8, 0.9, 0.85], "rises (Spearman +0.85 ± 0.12)"),
-        ([-0.8, -0.9, -0.85], "falls"),
-        ([0.9, -0.2, 0.4], "no clear trend"),
-        ([0.9], "no clear trend (Spearman +0.90, one seed)"),
+        ([0.8, 1.0, 0.9], 8, "rises (Spearman +0.90, +0.54 to +0.98)"),
+        ([-0.8, -1.0, -0.9], 8, "falls (Spearman -0.90, -0.98 to -0.54)"),
+        ([0.6, 0.6, 0.6], 8, "no clear trend"),  # seeds repeat settings: that they agree adds no nets
+        ([0.6, 0.6, 0.6], 16, "rises"),
+        ([1.0], 3, "no clear trend"),
+        ([float("nan")], 8, "no clear trend"),
     ],
 )
-def test_direction_in_words(values, words):
-    assert words in experiment.direction(values)
+def test_direction_in_words(values, settings, words):
+    assert words in experiment.direction(values, settings)
 
 
-RISES, FALLS, UNCLEAR = [0.8, 0.9, 0.85], [-0.8, -0.9, -0.85], [0.9, -0.2, 0.4]
+RISES, FALLS, UNCLEAR = [0.9], [-0.9], [0.4]
 
 
 @pytest.mark.parametrize(
     ("found", "words"),
     [
-        ({"black": RISES, "white": RISES}, "is the same from black and white"),
+        ({"black": RISES, "grey": RISES, "white": RISES}, "is the same from black, grey and white"),
         ({"black": RISES, "white": FALLS}, "depends on what counts as zero"),
         ({"black": RISES, "white": UNCLEAR}, "is clear from black alone"),
         ({"black": UNCLEAR, "white": UNCLEAR}, "is not clear"),
     ],
 )
 def test_origins_agree_unless_one_rises_and_one_falls(found, words):
-    assert experiment.agreement(found) == words
+    assert experiment.agreement(found, 8) == words

@@ -169,23 +169,30 @@ def compared(frame: pd.DataFrame, more: str, less: str) -> str:
     return f"{words[of.sign]} {less} ({of} points)"
 
 
-def agreement(correlations: Mapping[str, Sequence[float]]) -> str:
-    """In words, whether correlations measured from several origins, one a seed each, say the same.
+def agreement(correlations: Mapping[str, Sequence[float]], settings: int) -> str:
+    """In words, whether correlations from several origins, each as in `direction`, say the same.
 
     An origin from which it is unclear contradicts none: one that rises and one that falls do.
     """
-    words = {name: direction(values).split(" (")[0] for name, values in correlations.items()}
+    words = {name: direction(values, settings).split(" (")[0] for name, values in correlations.items()}
     clear = [name for name, said in words.items() if said in ("rises", "falls")]
     if {"rises", "falls"} <= set(words.values()):
         return "depends on what counts as zero"
+    listed = " and ".join(", ".join(clear).rsplit(", ", 1))
     if len(clear) == len(words):
-        return f"is the same from {' and '.join(clear)}"
-    return f"is clear from {' and '.join(clear)} alone" if clear else "is not clear"
+        return f"is the same from {listed}"
+    return f"is clear from {listed} alone" if clear else "is not clear"
 
 
-def direction(values: Sequence[float]) -> str:
-    """In words, whether correlations, one a seed, say that one quantity rises with another."""
-    mean, half = interval(list(values))
-    clear = len(values) > 1 and abs(mean) > half
-    words = ("rises" if mean > 0 else "falls") if clear else "shows no clear trend"
-    return f"{words} (Spearman {mean:+.2f}{f' ± {half:.2f}' if len(values) > 1 else ', one seed'})"
+def direction(values: Sequence[float], settings: int) -> str:
+    """In words, whether rank correlations, one a seed, say that one quantity rises with another.
+
+    settings: how many nets a seed has. Seeds repeat the same settings, so the interval of their mean is that
+    of one correlation over `settings` nets (Fisher's, with the error of Bonett and Wright 2000); its limits
+    are one-sided 95 % limits, as of the claims. It rises where the lower one is above 0.
+    """
+    mean = float(np.mean(values))
+    width = 1.645 * np.sqrt((1 + mean**2 / 2) / (settings - 3)) if settings > 3 else np.inf
+    low, high = np.tanh(np.arctanh(np.clip(mean, -0.9999, 0.9999)) + np.array([-width, width]))
+    words = "rises" if low > 0 else "falls" if high < 0 else "shows no clear trend"
+    return f"{words} (Spearman {mean:+.2f}, {low:+.2f} to {high:+.2f})"
