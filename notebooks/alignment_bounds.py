@@ -82,6 +82,8 @@ device = experiment.choose_device(device)
 size = {"n_train": n_train or None}
 images = data.load(dataset, device=device, n_test=n_test or None, **size)
 counts = f"{len(images.x_train)} training, {len(images.x_test)} test images, {len(seeds)} seed(s)"
+sizes = {"n_train": imagenet_n_train or None, "n_test": imagenet_n_test, "workers": workers}
+folder = streamed.Folder(imagenet_folder, size=imagenet_size, **sizes) if imagenet else None
 show.opening(run, f"{images.label}: {counts}", "the CPU" if device == "cpu" else device)
 
 # %% [markdown]
@@ -292,7 +294,8 @@ show.listed(algebra, ["claim", "compares", "quantity", "value"], caption=caption
 # $$ (et-dbp)
 #
 # The paper's $\lambda$ runs from 10 to 180,000. Its released code differentiates the *batch mean* of the loss, which makes the penalty $1/B^2$ of {eq}`et-dbp`, so these are 0.001 to 18 in the units of
-# the equation ($B = 100$). This chapter speaks in units of the equation. Its own nets with $\lambda = 0$ stand for an undefended one.
+# the equation ($B = 100$). This chapter speaks in units of the equation. A net with $\lambda = 0$ is undefended. The nets of one seed
+# begin with the same weights and see the images in the same order; they differ in their penalty alone. A part of the training images is held out: by it a net counts as degenerated, and accuracies are matched.
 
 # %%
 sources.of(losses.double_backprop, losses.alignment_penalty)
@@ -755,8 +758,6 @@ tuning = {"epochs": imagenet_epochs, "batch_size": imagenet_batch_size, "lr": 1e
 tuning |= {"weights": None if imagenet_weights == "none" else imagenet_weights}
 places = {"lambdas": imagenet_lambdas, "seeds": imagenet_seeds}
 if imagenet:
-    sizes = {"n_train": imagenet_n_train or None, "n_test": imagenet_n_test, "workers": workers}
-    folder = streamed.Folder(imagenet_folder, size=imagenet_size, **sizes)
     large = streamed.measured(folder, **places, **tuning, attacks=attacks, **how)
     bounds = {about: terms for about, (_, *terms) in BOUNDS.items()}
     rows = streamed.summaries(large, bounds).rename(columns={"model": "lambda"})

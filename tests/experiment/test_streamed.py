@@ -48,6 +48,12 @@ def test_images_are_squares_in_the_unit_range_and_a_smaller_set_lies_inside_a_la
 
 def test_a_folder_that_is_not_there_is_one_line(tmp_path):
     with pytest.raises(ValueError, match="train/CLASS"):
+        streamed.Folder(str(tmp_path))
+    (tmp_path / "train").mkdir()
+    with pytest.raises(ValueError, match="val/CLASS"):
+        streamed.Folder(str(tmp_path))
+    (tmp_path / "val").mkdir()
+    with pytest.raises(ValueError, match="train/CLASS"):
         streamed.images_of(streamed.Folder(str(tmp_path)), "train")
 
 

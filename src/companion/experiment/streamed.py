@@ -47,6 +47,7 @@ class Folder:
 
     size: side of the square cut out of each at its centre, in pixels, after its shorter side was resized to
     it. n_train, n_test: None for all; the first of a random order. workers: processes that decode.
+    Raises ValueError where one of the two folders is not there.
     """
 
     path: str
@@ -54,6 +55,13 @@ class Folder:
     n_train: int | None = None
     n_test: int | None = None
     workers: int = 0
+
+    def __post_init__(self) -> None:
+        for part in ("train", "val"):
+            if not (Path(self.path) / part).is_dir():
+                raise ValueError(
+                    f"no folder {Path(self.path) / part}; expected {part}/CLASS/*.jpg below {self.path}"
+                )
 
     @property
     def label(self) -> str:
@@ -64,7 +72,7 @@ class Folder:
 def images_of(folder: Folder, part: str) -> Dataset:
     """The images of "train" or "val": pairs of a tensor (3, size, size) in [0, 1] and a class index.
 
-    Raises ValueError where there is no such folder, or it holds no images.
+    Raises ValueError where the folder holds no images.
     """
     count = {"train": folder.n_train, "val": folder.n_test}[part]
     to_square = [transforms.Resize(folder.size), transforms.CenterCrop(folder.size), transforms.ToTensor()]
