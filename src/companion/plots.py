@@ -260,7 +260,8 @@ def points(
             axis.plot(ends, ends, "-", color="#888888", linewidth=0.8)
         axis.set_title(title)
         axis.set_ylabel(y)
-        axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]))
+        low, high = axis.get_ylim()
+        axis.set_ylim(min(0.0, low), high + 0.06 * (high - min(0.0, low)))
     for axis in axes.flat[len(panels) :]:
         axis.remove()
     for axis in axes.flat[max(0, len(panels) - columns) : len(panels)]:
