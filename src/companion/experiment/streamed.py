@@ -38,7 +38,7 @@ from companion.training.recipe import digest
 Report = Callable[[str], None]
 #: The mean colour: ET's ImageNet pixels have it subtracted, so its alignments are measured from it.
 ORIGIN = torch.tensor(MEAN)[:, None, None]
-PATIENCE = 2  # epochs without a lower training loss before the learning rate falls
+PATIENCE = 2  # epochs without a lower training loss that are waited for before the learning rate falls
 
 
 @dataclass(frozen=True)
