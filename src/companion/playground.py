@@ -1,7 +1,7 @@
 """What a reader with a kernel plays with: controls and a picture that follows them."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
@@ -9,7 +9,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
-from companion import attacks, plots, saliency
+from companion import attacks, metrics, plots, saliency, transforms
 from companion.data import Images
 
 
@@ -47,6 +47,39 @@ def panel(net: nn.Module, images: Images, index: int, *, norm: str, eps: float, 
     )
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, fontsize=8.5)
+    return fig
+
+
+def modulation(
+    net: nn.Module, images: Images, index: int, *, carrier: str, beta: float, centre: Sequence[float]
+) -> Figure:
+    """Test image `index`, its modulated copy and spectrum (NM figure 2), and the loss's gradient in the net.
+
+    The gradient as the eye sees it, its signs, which VII sees, and its magnitude. The noise is seeded by the
+    image, so the same choice shows the same picture. Raises ValueError for an index out of range.
+    """
+    if not 0 <= index < len(images.y_test):
+        raise ValueError(f"index={index}; expected 0 to {len(images.y_test) - 1}")
+    x, y = images.x_test[index : index + 1], images.y_test[index : index + 1]
+    generator = torch.Generator(x.device).manual_seed(index)
+    chosen = {"carrier": carrier, "beta": beta, "centre": centre}
+    copy = transforms.noise_modulation(net, x, y, **chosen, generator=generator)
+    origin = torch.as_tensor(centre, device=x.device).view(-1, 1, 1)
+    gradient = metrics.log_odds_gradient(net, x, y)[0]
+    rows = [x[0], copy[0].clamp(0, 1), metrics.spectrum(copy - origin)]
+    titles = [f"label {images.classes[int(y)]}", "modulated, clipped", "its spectrum"]
+    fig, axes = plots.subplots(2, 3, size=(6.2, 4.4))
+    for axis, title, picture in zip(axes[0], titles, rows, strict=True):
+        plots.draw_map(axis, picture)
+        axis.set_title(title, fontsize=9)
+    for axis, title, picture in zip(
+        axes[1],
+        ("gradient of the loss", "its signs", "its magnitude"),
+        (gradient, gradient.sign(), gradient.abs()),
+        strict=True,
+    ):
+        plots.draw_map(axis, picture, limit=plots.scale(picture))
+        axis.set_title(title, fontsize=9)
     return fig
 
 

@@ -84,6 +84,17 @@ def show(fig: Figure, *, alt: str, finding: str = "", width: str = "100%") -> Sh
     return Shown(f'<figure class="cmp-figure" style="margin:0;overflow-x:auto">{svg}</figure>{caption}')
 
 
+def show_all(figures: Sequence[Figure], *, alt: str, finding: str = "") -> Shown:
+    """Several figures, side by side where there is room and below each other on a phone; then `finding`.
+
+    alt: of all of them together.
+    """
+    drawn = [show(fig, alt=f"{alt} {i} of {len(figures)}.").html for i, fig in enumerate(figures, 1)]
+    panels = "".join(f'<div style="flex:1 1 17rem;max-width:28rem">{html}</div>' for html in drawn)
+    caption = f'<div class="cmp-finding"><p>{finding}</p></div>' if finding else ""
+    return Shown(f'<div style="display:flex;flex-wrap:wrap;gap:0.5rem 1rem">{panels}</div>{caption}')
+
+
 def save(fig: Figure, stem: Path, *, dpi: int = 200) -> None:
     """Close `fig` and write `stem`-light.png and `stem`-dark.png, with ink for either kind of page."""
     for theme, ink in (("light", "#24292f"), ("dark", "#ced6dd")):
@@ -249,6 +260,41 @@ def named_points(
         axis.plot([row[x], edge], [row[y], place - down], color=colour(name), linewidth=0.5, alpha=0.6)
         axis.text(edge, place - down, f" {name}", fontsize=8, va="center")
     axis.set(xlabel=x, ylabel=y)
+    return fig
+
+
+def levels(axis: Axes, blind: Mapping[str, Sequence[float]], *, along: str = "y") -> None:
+    """What maps score that have seen no image, behind a figure's points: their mean, and the middle 95 %.
+
+    blind: values by name. along: the axis that VII is on, "x" or "y". A level beyond the points is not drawn.
+    """
+    line, band, edge = (
+        (axis.axhline, axis.axhspan, axis.get_ylim()[1])
+        if along == "y"
+        else (axis.axvline, axis.axvspan, axis.get_xlim()[1])
+    )
+    for style, (name, values) in zip((":", "--", "-."), blind.items(), strict=False):
+        if np.mean(values) > edge:
+            continue
+        low, high = np.quantile(values, [0.025, 0.975])
+        band(low, min(high, edge), color="#888888", alpha=0.12, linewidth=0, zorder=0)
+        line(np.mean(values), color="#888888", linestyle=style, linewidth=1.2, label=name, zorder=0)
+
+
+def mosaic(pictures: Tensor, columns: int, *, signed: bool) -> Figure:
+    """Many small pictures (B, C, H, W) as one, without titles; maps each on its own symmetric scale."""
+    shown = pictures.detach().cpu().float()
+    if signed:
+        shares = torch.stack([p.sum(0) / scale(p) / 2 + 0.5 for p in shown])
+        tiles = plt.get_cmap(SIGNED)(shares.numpy())[..., :3]
+    else:
+        tiles = shown.movedim(1, -1).expand(-1, -1, -1, 3).numpy()
+    tiles = np.pad(tiles, ((0, -len(tiles) % columns), (0, 1), (0, 1), (0, 0)), constant_values=1.0)
+    rows = [np.concatenate(tiles[i : i + columns], 1) for i in range(0, len(tiles), columns)]
+    height = 8 * sum(row.shape[0] for row in rows) / rows[0].shape[1]
+    fig, axes = subplots(1, 1, size=(8, height))
+    axes[0, 0].imshow(np.concatenate(rows), interpolation="none")
+    axes[0, 0].axis("off")
     return fig
 
 

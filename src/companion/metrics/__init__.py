@@ -8,6 +8,7 @@ from companion.metrics.alignment_terms import (
     binarised_alignment,
     linearised_robustness,
 )
+from companion.metrics.blind_maps import blind_vii, smooth_maps
 from companion.metrics.boundary import (
     angle,
     boundary_normal,
@@ -23,13 +24,22 @@ from companion.metrics.identities import jacobian_identities
 from companion.metrics.jacobian_norms import jacobian_norms
 from companion.metrics.localisation import bottom1, mass_on, ratio, top1
 from companion.metrics.manifold import changed, density, manifold_distance, projection
+from companion.metrics.own_image import against, against_others, focus, loss_gradient, own_image
 from companion.metrics.robustness import (
     clean_accuracy,
     reference_accuracy,
     robust_accuracy,
     scaled_accuracy,
 )
-from companion.metrics.vii import constant_sign_vii, sign_cosine, vii, vii_chance
+from companion.metrics.spectra import image_correlation, spectrum, wiener
+from companion.metrics.vii import (
+    constant_sign_vii,
+    log_odds_gradient,
+    sign_cosine,
+    sign_cosines,
+    vii,
+    vii_chance,
+)
 
 __all__ = [
     "clean_accuracy",
@@ -43,8 +53,11 @@ __all__ = [
     "Correlation",
     "alignment",
     "alignment_terms",
+    "against",
+    "against_others",
     "angle",
     "binarised_alignment",
+    "blind_vii",
     "bottom1",
     "boundary_normal",
     "boundary_point",
@@ -53,18 +66,27 @@ __all__ = [
     "correlation",
     "cosine_to_target",
     "density",
+    "focus",
     "homogeneous_decomposition",
+    "image_correlation",
     "jacobian_norms",
     "line_of_means",
     "linearised_robustness",
     "mahalanobis",
+    "log_odds_gradient",
+    "loss_gradient",
     "manifold_distance",
     "mass_on",
     "mean_displacement",
+    "own_image",
     "projection",
     "ratio",
     "sign_cosine",
+    "sign_cosines",
+    "smooth_maps",
+    "spectrum",
     "top1",
     "vii",
     "vii_chance",
+    "wiener",
 ]

@@ -1,11 +1,13 @@
 """What training does to its input before the loss sees it: (model, x, y, *, ..., generator) -> x."""
 
+from companion.transforms.additive_noise import additive_noise
 from companion.transforms.adversarial import adversarial
 from companion.transforms.carriers import CARRIERS, draw, modulation_sd
 from companion.transforms.noise_modulation import modulate, multiplier, noise_modulation
 
 __all__ = [
     "CARRIERS",
+    "additive_noise",
     "adversarial",
     "draw",
     "modulate",
