@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 from matplotlib.figure import Figure
-from torch import nn
+from torch import Tensor, nn
 
 from companion import attacks, metrics, plots, saliency, transforms
 from companion.data import Images
+from companion.training import Part
 
 
 def panel(net: nn.Module, images: Images, index: int, *, norm: str, eps: float, steps: int = 40) -> Figure:
@@ -81,6 +82,22 @@ def modulation(
         plots.draw_map(axis, picture, limit=plots.scale(picture))
         axis.set_title(title, fontsize=9)
     return fig
+
+
+def seen_in_training(net: nn.Module, x: Tensor, y: Tensor, inputs: Part | None) -> dict[str, bytes]:
+    """For an explorer: each image as training sees it, clipped, and the signs and the magnitude of the loss's
+    gradient in the net, as PNGs by name. inputs: the transform of the net's training, or None.
+    """
+    copy = x
+    if inputs is not None:
+        generator = torch.Generator(x.device).manual_seed(0)
+        copy = getattr(transforms, inputs.name)(net, x, y, **inputs.kwargs, generator=generator).clamp(0, 1)
+    pictures = {}
+    for i, gradient in enumerate(metrics.log_odds_gradient(net, x, y)):
+        pictures[f"{i + 1}: in training"] = plots.png(copy[i])
+        for name, picture in (("signs", gradient.sign()), ("magnitude", gradient.abs())):
+            pictures[f"{i + 1}: {name}"] = plots.png(picture, limit=plots.scale(picture))
+    return pictures
 
 
 def controls(draw: Callable[..., plots.Shown], *, live: bool, **choices: Any) -> Any:

@@ -17,13 +17,14 @@ from torch import Tensor
 
 from companion.shown import Shown
 
-#: One colour per training method in every chapter (Okabe-Ito, safe for colour-blind readers).
+#: One colour per training method in every chapter (Okabe-Ito and a brown, safe for colour-blind readers).
 COLOURS = {
     "standard": "#666666",
     "adversarial": "#0072B2",
     "interpretation": "#D55E00",
     "jacobian": "#009E73",
     "noise modulation": "#CC79A7",
+    "additive noise": "#8C6D31",
     "double backprop": "#56B4E9",
     "weight penalty": "#E69F00",
 }
@@ -90,7 +91,7 @@ def show_all(figures: Sequence[Figure], *, alt: str, finding: str = "") -> Shown
     alt: of all of them together.
     """
     drawn = [show(fig, alt=f"{alt} {i} of {len(figures)}.").html for i, fig in enumerate(figures, 1)]
-    panels = "".join(f'<div style="flex:1 1 17rem;max-width:28rem">{html}</div>' for html in drawn)
+    panels = "".join(f'<div style="flex:1 1 18rem;max-width:36rem">{html}</div>' for html in drawn)
     caption = f'<div class="cmp-finding"><p>{finding}</p></div>' if finding else ""
     return Shown(f'<div style="display:flex;flex-wrap:wrap;gap:0.5rem 1rem">{panels}</div>{caption}')
 
@@ -279,6 +280,27 @@ def levels(axis: Axes, blind: Mapping[str, Sequence[float]], *, along: str = "y"
         low, high = np.quantile(values, [0.025, 0.975])
         band(low, min(high, edge), color="#888888", alpha=0.12, linewidth=0, zorder=0)
         line(np.mean(values), color="#888888", linestyle=style, linewidth=1.2, label=name, zorder=0)
+
+
+def dots_each(
+    panels: Mapping[str, Any],
+    models: Sequence[str],
+    colour: Callable[[str], str],
+    blind: Mapping[str, Sequence[float]],
+) -> list[Figure]:
+    """`dots` with a figure for each panel, for `show_all`; `levels` of `blind` behind the first."""
+    figures = [dots({title: frame}, models, colour) for title, frame in panels.items()]
+    levels(figures[0].axes[0], blind, along="x")
+    return figures
+
+
+def curves_each(
+    curves: Mapping[str, Any], x: str, colour: str, blind: Mapping[str, Sequence[float]]
+) -> list[Figure]:
+    """`panels` with one curve and a figure for each panel; `levels` of `blind` behind the first."""
+    figures = [panels({title: {"": frame}}, x, {"": colour}) for title, frame in curves.items()]
+    levels(figures[0].axes[0], blind)
+    return figures
 
 
 def mosaic(pictures: Tensor, columns: int, *, signed: bool) -> Figure:

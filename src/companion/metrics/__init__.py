@@ -8,7 +8,7 @@ from companion.metrics.alignment_terms import (
     binarised_alignment,
     linearised_robustness,
 )
-from companion.metrics.blind_maps import blind_vii, smooth_maps
+from companion.metrics.blind_maps import blind_levels, blind_vii, planted_maps, smooth_maps
 from companion.metrics.boundary import (
     angle,
     boundary_normal,
@@ -24,14 +24,15 @@ from companion.metrics.identities import jacobian_identities
 from companion.metrics.jacobian_norms import jacobian_norms
 from companion.metrics.localisation import bottom1, mass_on, ratio, top1
 from companion.metrics.manifold import changed, density, manifold_distance, projection
-from companion.metrics.own_image import against, against_others, focus, loss_gradient, own_image
+from companion.metrics.modulation_identities import modulation_identities
+from companion.metrics.own_image import GRADIENTS, against, against_others, focus, own_image
 from companion.metrics.robustness import (
     clean_accuracy,
     reference_accuracy,
     robust_accuracy,
     scaled_accuracy,
 )
-from companion.metrics.spectra import image_correlation, spectrum, wiener
+from companion.metrics.spectra import demodulation, image_correlation, spectrum, wiener
 from companion.metrics.vii import (
     constant_sign_vii,
     log_odds_gradient,
@@ -42,6 +43,7 @@ from companion.metrics.vii import (
 )
 
 __all__ = [
+    "GRADIENTS",
     "clean_accuracy",
     "reference_accuracy",
     "robust_accuracy",
@@ -57,6 +59,7 @@ __all__ = [
     "against_others",
     "angle",
     "binarised_alignment",
+    "blind_levels",
     "blind_vii",
     "bottom1",
     "boundary_normal",
@@ -65,6 +68,7 @@ __all__ = [
     "constant_sign_vii",
     "correlation",
     "cosine_to_target",
+    "demodulation",
     "density",
     "focus",
     "homogeneous_decomposition",
@@ -74,11 +78,12 @@ __all__ = [
     "linearised_robustness",
     "mahalanobis",
     "log_odds_gradient",
-    "loss_gradient",
     "manifold_distance",
     "mass_on",
     "mean_displacement",
+    "modulation_identities",
     "own_image",
+    "planted_maps",
     "projection",
     "ratio",
     "sign_cosine",

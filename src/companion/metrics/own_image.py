@@ -14,36 +14,30 @@ from companion import saliency
 from companion.data import Images
 from companion.metrics.vii import log_odds_gradient, sign_cosines
 
-
-def loss_gradient(net: nn.Module, x: Tensor, y: Tensor, *, gradient: str = "log odds") -> Tensor:
-    """The loss's gradient, shaped like x: "log odds", exact in its signs, or "float32 cross-entropy".
-
-    Source: NM eq. 11, sign of the cross-entropy's gradient. In float32 the latter loses the true class's
-    term, or is zero, for images of which the net is sure (metrics.log_odds_gradient).
-    Raises ValueError on another gradient, and as saliency.input_gradient does.
-    """
-    if gradient == "log odds":
-        return log_odds_gradient(net, x, y)
-    if gradient != "float32 cross-entropy":
-        raise ValueError(f'gradient={gradient!r}; expected "log odds" or "float32 cross-entropy"')
-    return saliency.input_gradient(net, x, y, of="cross_entropy")
+#: The gradients whose signs can be taken: exact ones, and the paper's (metrics.log_odds_gradient).
+GRADIENTS = ("log odds", "float32 cross-entropy")
 
 
-def own_image(
-    net: nn.Module, images: Images, *, count: int, gradient: str = "log odds"
-) -> list[dict[str, Any]]:
+def own_image(net: nn.Module, images: Images, *, count: int) -> list[dict[str, Any]]:
     """VII, and where the gradient is large, against the own image, others of its class, and other classes.
 
     Source: NM eq. 11 for "vii" against the "own" image; the rest is ours. Means over the first `count` test
-    images. "correlation" is VII of signs less their mean, 0 for one sign everywhere; "focus" as in `focus`.
-    Beside them "zero gradient", the per cent of images whose gradient is zero everywhere.
-    gradient: as in `loss_gradient`, with its errors.
+    images, for each of GRADIENTS. "correlation" is VII of signs less their mean, 0 for one sign everywhere;
+    "focus" as in `focus`. Beside them "zero gradient", the per cent of images whose gradient is zero
+    everywhere. Errors as in metrics.vii.
     """
-    x, y = images.x_test[:count], images.y_test[:count]
-    maps = loss_gradient(net, x, y, gradient=gradient)
-    dead = 100 * (maps == 0).flatten(1).all(1).float().mean().item()
-    rows = against_others(maps, x, y, mean=images.x_train.mean(0))
-    return [*rows, {"quantity": "zero gradient", "against": "own", "value": dead}]
+    x, y, rows = images.x_test[:count], images.y_test[:count], []
+    for name in GRADIENTS:
+        maps = (
+            log_odds_gradient(net, x, y)
+            if name == "log odds"
+            else saliency.input_gradient(net, x, y, of="cross_entropy")
+        )
+        dead = 100 * (maps == 0).flatten(1).all(1).float().mean().item()
+        found = against_others(maps, x, y, mean=images.x_train.mean(0))
+        found.append({"quantity": "zero gradient", "against": "own", "value": dead})
+        rows += [{"gradient": name, **row} for row in found]
+    return rows
 
 
 def against_others(maps: Tensor, x: Tensor, y: Tensor, *, mean: Tensor | float) -> list[dict[str, Any]]:
