@@ -1,11 +1,11 @@
-"""Directives `scorecard`, `errata` and `fidelity`: claims decided on a profile's runs, errata, deviations."""
+"""Directives `scorecard`, `calibration`, `errata`, `fidelity`: claims, error rates, errata, deviations."""
 
 from __future__ import annotations
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
 
-from companion.publishing.pages import errata, fidelity, scorecard
+from companion.publishing.pages import calibrated, errata, fidelity, scorecard
 
 
 class Scorecard(Directive):
@@ -15,6 +15,14 @@ class Scorecard(Directive):
         env = self.state.document.settings.env
         env.note_reread()  # it depends on runs, which Sphinx does not watch
         return [nodes.raw("", scorecard.page(env.config.companion_profile), format="html")]
+
+
+class Calibration(Directive):
+    """Insert the error rates of the rules that decide claims."""
+
+    def run(self) -> list[nodes.Node]:
+        self.state.document.settings.env.note_reread()
+        return [nodes.raw("", calibrated.page(), format="html")]
 
 
 class Errata(Directive):
@@ -35,6 +43,7 @@ class Fidelity(Directive):
 
 def setup(app) -> dict:
     app.add_directive("scorecard", Scorecard)
+    app.add_directive("calibration", Calibration)
     app.add_directive("errata", Errata)
     app.add_directive("fidelity", Fidelity)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from companion.publishing.claims import rules
+from companion.publishing.claims import ledger
 from tests.chapter import checkout_at, companion
 
 NAME = "alignment_bounds"
@@ -101,13 +101,13 @@ class TestSmoke:
 
     def test_the_rules_decide_what_can_be_decided(self, rows, checkout, monkeypatch):
         monkeypatch.setenv("COMPANION_ROOT", str(checkout[0]))
-        (claims,) = rules.of_notebook(NAME)
+        (claims,) = ledger.of_notebook(NAME)
         digits = [row for row in rows if row["experiment"] != "ET-F2"]  # what a run without ImageNet leaves
-        words = {id: of[""].word for id, of in rules.decide(claims, digits).items()}
+        words = {id: of[""].word for id, of in ledger.decide(claims, digits).items()}
         for claim in ("ET-C1", "ET-C2", "ET-C3", "ET-C4", "ET-C5, corrected", "ET-C13"):
             assert words[claim] == "reproduced", claim
         assert words["ET-C5"] == "not reproduced"
-        assert words["ET-C9, ImageNet"] == "not run"
+        assert words["ET-C9, ImageNet"] == "not tested here"
         # The others rest on trained nets, and in two epochs any of these may count as degenerate.
 
     def test_the_imagenet_path_on_tiny_images_and_random_weights(self, rows):

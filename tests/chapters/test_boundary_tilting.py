@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 
-from companion.publishing.claims import rules
+from companion.publishing.claims import ledger
 from tests.browser import evaluated, needs_browser
 from tests.chapter import checkout_at, companion, of
 
@@ -128,5 +128,5 @@ class TestSmoke:
 
     def test_every_claim_has_a_verdict(self, smoke):
         (table,) = [text for text in html(smoke[0]) if "BR-C3" in text and "BR-C11" in text]
-        for claim in rules.of_notebook(NAME)[0].claims:
+        for claim in ledger.of_notebook(NAME)[0].claims:
             assert claim.id in table, claim.id

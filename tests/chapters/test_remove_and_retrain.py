@@ -7,7 +7,7 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 
-from companion.publishing.claims import rules
+from companion.publishing.claims import ledger
 from companion.publishing.running import notebooks, parameters
 from tests.browser import evaluated, needs_browser
 from tests.chapter import ROOT, checkout_at, companion, of
@@ -33,7 +33,7 @@ def test_a_slip_is_one_line_exit_2_and_nothing_runs(assert_refused, arguments, w
 
 
 class TestThePaper:
-    ROWS = rules.printed(NAME)
+    ROWS = ledger.printed(NAME)
 
     def series(self, metric):
         found = {}
@@ -63,8 +63,8 @@ class TestThePaper:
     def test_what_its_numbers_say_of_its_claims(self):
         decided = {
             id: of[""]
-            for of_notebook in rules.of_notebook(NAME)
-            for id, of in rules.decide(of_notebook, self.ROWS, exact=True).items()
+            for of_notebook in ledger.of_notebook(NAME)
+            for id, of in ledger.decide(of_notebook, self.ROWS, exact=True).items()
         }
         for held in ("BR-C4", "BR-C5", "BR-C6", "BR-C7", "BR-C10"):
             assert decided[held].word == "holds", held
@@ -206,14 +206,14 @@ class TestSmoke:
 
     def test_every_claim_has_a_verdict(self, smoke):
         (table,) = [text for text in html(smoke[0]) if "BR-C4" in text and "BR-C8" in text]
-        for claim in rules.of_notebook(NAME)[0].claims:
+        for claim in ledger.of_notebook(NAME)[0].claims:
             assert claim.id in table, claim.id
 
 
 def test_what_claims_point_to_is_in_the_notebook():
     text = (ROOT / "notebooks" / f"{NAME}.ipynb").read_text("utf-8")
     register = yaml.safe_load((ROOT / f"book/claims/deviations/{NAME}.yaml").read_text("utf-8"))
-    anchors = {claim.anchor for claim in rules.of_notebook(NAME)[0].claims}
+    anchors = {claim.anchor for claim in ledger.of_notebook(NAME)[0].claims}
     anchors |= {item.get("anchor", "") for item in register["settings"]}
     for anchor in anchors - {""}:
         assert f"({anchor})=" in text, anchor

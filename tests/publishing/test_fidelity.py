@@ -6,7 +6,7 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 
-from companion.publishing.claims import rules
+from companion.publishing.claims import ledger
 from companion.publishing.pages import fidelity
 from companion.publishing.paths import UserError
 from companion.publishing.running import notebooks
@@ -139,4 +139,4 @@ def test_every_chapter_has_a_register_and_shows_it():
 
 
 def test_all_registers_can_be_shown():
-    assert fidelity.page().count("<table") == len(list((rules.folder() / "deviations").glob("*.yaml")))
+    assert fidelity.page().count("<table") == len(list((ledger.folder() / "deviations").glob("*.yaml")))

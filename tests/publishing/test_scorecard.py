@@ -5,7 +5,7 @@ from bs4 import BeautifulSoup
 
 from companion.publishing.claims import judging, verdicts
 from companion.publishing.claims.judging import Verdict
-from companion.publishing.claims.rules import Claim, PaperClaims
+from companion.publishing.claims.ledger import Claim, PaperClaims
 from companion.publishing.claims.verdicts import ClaimVerdicts, Source
 from companion.publishing.pages import scorecard
 from tests.browser import evaluated, needs_browser
@@ -19,7 +19,7 @@ def soup(monkeypatch):
         "weak": Verdict("reproduced", "3 of 3 hold", (4, 7)),
         "strong": Verdict("not reproduced", "1 of 3 hold"),
     }
-    none = {"": Verdict("not run", "its inputs were not run")}
+    none = {"": Verdict("not tested here", "its inputs were not run")}
     print_only = Claim(id="P-E1", statement="the text says 3", of_print=True)
     run = {"commit": "c0ffee" * 6, "dirty": False, "started": "2026-01-31T10:00:00+00:00", "device": "CPU"}
     sources = {"the paper's print": Source([]), "quick": Source([{}] * 9, "runs/quick/p/results.json", run)}
@@ -66,14 +66,14 @@ def test_the_runs_behind_the_columns_are_named(soup):
 
 
 def test_what_the_filter_reads(soup):
-    assert soup.select_one("tr[data-paper=P]")["data-words"] == "not run|reproduced|not reproduced"
+    assert soup.select_one("tr[data-paper=P]")["data-words"] == "not tested here|reproduced|not reproduced"
     assert [o.text for o in soup.select("select[name=word] option")] == ["any", *judging.BADGES]
     assert soup.select_one("form").has_attr("hidden")  # shown by its script, without which it does nothing
 
 
 def test_two_protocols_count_once_and_by_the_worse(soup):
     row = soup.select("table")[0].select("tbody tr")[0]
-    assert [c.text for c in row.select("td")] == ["2 not run", "1 not reproduced"]
+    assert [c.text for c in row.select("td")] == ["2 not tested here", "1 not reproduced"]
 
 
 @needs_browser

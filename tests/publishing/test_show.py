@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
-from companion.publishing.claims import rules
+from companion.publishing.claims import ledger
 from companion.publishing.pages import show
 from companion.publishing.running import chapter
 
@@ -84,7 +84,7 @@ def test_the_first_line_says_what_runs_and_that_smoke_means_nothing(run):
 
 def test_the_paper_stands_above_this_run_and_the_recorded_one(run, monkeypatch):
     paper = {"experiment": "X-1", "model": "A", "protocol": "weak", "attack": "l2", "value": 9.0}
-    monkeypatch.setattr(rules, "printed", lambda name: [paper])
+    monkeypatch.setattr(ledger, "printed", lambda name: [paper])
     run.record("X-1", "acc", 8.0, model="A", protocol="weak", attack="l2")
     run.record("X-1", "acc", 7.0, model="A", protocol="strong", attack="l2")
     monkeypatch.setattr(run, "recorded", lambda: [paper | {"value": 6.0}])
@@ -97,7 +97,7 @@ def test_the_paper_stands_above_this_run_and_the_recorded_one(run, monkeypatch):
 
 def test_a_number_that_is_missing_beside_the_papers_keeps_its_line(run, monkeypatch):
     paper = [{"experiment": "X-1", "model": "A", "attack": a, "value": 9.0} for a in ("l2", "linf")]
-    monkeypatch.setattr(rules, "printed", lambda name: paper)
+    monkeypatch.setattr(ledger, "printed", lambda name: paper)
     monkeypatch.setattr(run, "recorded", lambda: [])
     run.record("X-1", "acc", 8.0, model="A", attack="l2")
     soup = BeautifulSoup(show.beside(run, "X-1", {"all": {}}, caption="").html, "html.parser")

@@ -1,8 +1,10 @@
-"""The command line: `companion run | build | check-site | list | claims | record | clean | fetch`.
+"""The command line: `companion run | build | check-site | list | claims | calibrate | record | clean |
+fetch`.
 
 Exit status: 0 done; 1 something ran and failed; 2 the user must fix what one line on stderr says.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -14,6 +16,7 @@ from pathlib import Path
 import click
 
 from companion import __version__
+from companion.files import write_atomic
 from companion.publishing import paths
 from companion.publishing.paths import UserError
 from companion.publishing.running import listing, notebooks, records, runner
@@ -114,13 +117,32 @@ def list_(notebook: str | None) -> None:
 def claims_(profile: str, form: str) -> None:
     """Decide every claim of the papers on the paper's print, a profile's runs and the recorded runs.
 
-    A claim whose inputs are missing is "not run".
+    A claim whose inputs are missing is "not tested here".
     """
     notebooks.require_profile(profile)
     from companion.publishing.claims import verdicts  # brings scipy along, which no other command waits for
 
     found = verdicts.of_profile(profile)
     click.echo(verdicts.as_json(found) if form == "json" else "\n".join(verdicts.as_text(found)))
+
+
+@cli.command("calibrate")
+@click.argument("claim", default="")
+@click.option(
+    "--draws", default=100, show_default=True, help="Runs to imagine, of each claim, design and world."
+)
+def calibrate_(claim: str, draws: int) -> None:
+    """Measure how often each answer to a CLAIM comes in worlds where the truth is known (minutes to an hour).
+
+    Without CLAIM every claim whose numbers are printed, and the result is kept in results/calibration.json.
+    """
+    from companion.publishing.claims import calibration
+
+    found = calibration.run(draws, click.echo, only=claim)
+    if not claim:
+        path = paths.root() / "results" / "calibration.json"
+        write_atomic(path, json.dumps(found, indent=1) + "\n")
+        click.echo(f"kept in {paths.shown(path)}")
 
 
 @cli.command("record")

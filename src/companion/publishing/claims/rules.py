@@ -1,61 +1,69 @@
-"""The claims of the papers: book/claims/PAPER.yaml, each claim with the rule that decides it on a run's rows.
+"""The rules that decide claims on rows: data, never code. companion.publishing.claims.ledger reads them.
 
-A rule is data, never code. It yields differences, each positive where the claim holds and given once per
-repetition (seed); claims.judging judges them. The same rules decide whether the numbers that a paper prints
-(book/claims/printed/NOTEBOOK.csv) support it. The rules:
+A rule has parts, each a combination of rows that is positive where the claim holds; claims.intervals measures
+them, claims.judging decides. The same rules say whether the numbers that a paper prints bear it out.
 
-greater: {where, more, less, margin, optional}
-    Every row that fits `where` and `more` exceeds, by more than -margin, every row that fits `where` and
-    `less` and agrees with it in all labels that neither `more` nor `less` names. `more` or `less` may be a
-    number, and `best: true` in one of them keeps only its highest row of each group. Rows are needed, unless
+greater: {where, more, less, plus, optional}
+    Every row that fits `where` and `more`, with `plus` added, exceeds every row that fits `where` and `less`
+    and agrees with it in all labels that neither `more` nor `less` names (the quantity too). `more` or `less`
+    may be a number, and `best: true` in `more` asks only for the best of each group. Rows are needed, unless
     the part is `optional`.
 trend: {of, along, direction}
-    The rows `of`, ordered by the number in label `along`, are rising or falling (Spearman's coefficient).
-    Rows are in one series if they agree in all labels that `of` does not name.
-close: {of, to, within}
-    Every row `of` is within `within` of the number `to`, or of its own label `to`. Decided without spread.
-    A bound finer than one part in a million of `to` needs a recorded gap and `to: 0`.
+    The rows `of`, in the order of the number in label `along`, rise or fall: the change from the first to the
+    last level of the straight line through their values by rank. Rows are in one series if they agree in all
+    labels that `of` does not name. Three levels are needed.
+association: {where, x, y, by, direction}
+    Over the settings that fit `where`, the quantities x and y rise together (or one falls): Spearman's
+    coefficient, with one value a seed of each setting. Labels that x and y do not name make the settings, the
+    labels `by` make series of them.
+equal: {of, to, within}
+    Every row `of` is the number `to`, up to `within`.
+identity: {of, to, within}
+    The same of numbers that no chance enters, such as rounding errors and counts of violations: decided
+    without an interval. `to` may name a label of the row. A bound finer than one part in a million of `to`
+    needs a recorded gap and `to: 0`.
 
-See claims.rows.select for conditions on labels; numbers that differ by rounding alone are equal
-(claims.rows.excess).
+judge: every part must be positive, or most (more than half), or all but one. See claims.rows.select for
+conditions on labels.
 """
 
-import csv
-import math
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
-from scipy.stats import spearmanr
+from pydantic import BaseModel, ConfigDict, model_validator
 
-from companion.publishing import paths
-from companion.publishing.claims import judging
+from companion.publishing.claims import intervals, judging
+from companion.publishing.claims.intervals import Estimate, Part, Prior
 from companion.publishing.claims.judging import Verdict
 from companion.publishing.claims.rows import Row, excess, key, repetitions, select
-from companion.publishing.paths import UserError
 
 Where = dict[str, Any]
-Differences = dict[str, list[float]]
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """Refuses unknown fields, and is never changed."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Greater(_Strict):
+class Greater(Strict):
     """See the head of this module."""
 
     where: Where = {}
     more: Where | float
     less: Where | float
-    margin: float = 0.0
+    plus: float = 0.0
     optional: bool = False
 
+    @model_validator(mode="after")
+    def _best_is_asked_of_more(self) -> "Greater":
+        if isinstance(self.less, Mapping) and "best" in self.less:
+            raise ValueError("best is asked of more: less than the best is less than every one")
+        return self
 
-class Trend(_Strict):
+
+class Trend(Strict):
     """See the head of this module."""
 
     of: Where
@@ -63,210 +71,240 @@ class Trend(_Strict):
     direction: Literal["rising", "falling"]
 
 
-class Close(_Strict):
+class Association(Strict):
     """See the head of this module."""
 
+    where: Where = {}
+    x: Where
+    y: Where
+    by: list[str] = []
+    direction: Literal["rising", "falling"] = "rising"
+
+
+class Near(Strict):
+    """See `equal` and `identity` at the head of this module."""
+
     of: Where
-    to: float | str
+    to: float | str = 0.0
     within: float
 
 
-class Rule(_Strict):
-    """One or several parts, and how many of their differences must be positive."""
+class Rule(Strict):
+    """One or several parts, and how many of them must be positive."""
 
     greater: Greater | list[Greater] = []
     trend: Trend | list[Trend] = []
-    close: Close | list[Close] = []
-    judge: Literal["all", "most"] = "all"
-    tolerance: float | Literal["accuracy"] = 0.0
+    association: Association | list[Association] = []
+    equal: Near | list[Near] = []
+    identity: Near | list[Near] = []
+    judge: Literal["every", "most", "all but one"] = "every"
 
     @model_validator(mode="after")
     def _one_kind_of_judging(self) -> "Rule":
-        if not (self.parts(self.greater) or self.parts(self.trend) or self.parts(self.close)):
-            raise ValueError("a rule needs greater, trend or close")
-        if self.parts(self.close) and (self.parts(self.greater) or self.parts(self.trend)):
-            raise ValueError("close is decided without spread and goes with no other rule")
+        positive = [*many(self.greater), *many(self.trend), *many(self.association)]
+        kinds = [positive, many(self.equal), many(self.identity)]
+        if sum(map(bool, kinds)) != 1:
+            raise ValueError("a rule needs greater, trend or association; or equal; or identity")
+        if any(isinstance(near.to, str) for near in many(self.equal)):
+            raise ValueError("equal needs a number; identity may name a label")
         return self
-
-    @staticmethod
-    def parts(given: Any) -> list[Any]:
-        return given if isinstance(given, list) else [given]
 
     def conditions(self) -> list[Where]:
         """The conditions of all parts on the rows they look at."""
         sides = [
             {**part.where, **side}
-            for part in self.parts(self.greater)
-            for side in (part.more, part.less)
+            for part in (*many(self.greater), *many(self.association))
+            for side in ((part.more, part.less) if isinstance(part, Greater) else (part.x, part.y))
             if isinstance(side, Mapping)
         ]
-        sides += [part.of for part in (*self.parts(self.trend), *self.parts(self.close))]
+        sides += [part.of for part in (*many(self.trend), *many(self.equal), *many(self.identity))]
         return [{k: v for k, v in where.items() if k != "best"} for where in sides]
 
 
-class Claim(_Strict):
-    """What a paper says, where, with which numbers, and the rule that decides it, fixed before the run.
+def many(given: Any) -> list[Any]:
+    """One part or a list of them, as a list."""
+    return given if isinstance(given, list) else [given]
 
-    anchor: the label of the cell in the notebook that makes the rows it is decided on.
-    of_print: what a text says of its own tables, which a run has nothing to say about.
+
+@dataclass(frozen=True)
+class Asked:
+    """What a rule asks of rows: parts to be estimated, estimates there are, whether rows are missing."""
+
+    parts: tuple[Part, ...] = ()
+    estimates: tuple[Estimate, ...] = ()
+    missing: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether every part that is not optional found its rows."""
+        return not self.missing and bool(self.parts or self.estimates)
+
+
+def verdict(
+    rule: Rule,
+    rows: Sequence[Row],
+    *,
+    margin: Callable[[str], float] = lambda quantity: 0.0,
+    reading: Mapping[str, float] | None = None,
+) -> Verdict:
+    """The verdict of one rule on rows; "not tested here" where a part finds no rows to compare.
+
+    margin: what does not matter of a quantity. reading: the rows are printed numbers; how far each may be
+    off, by the row's `kind` ("" for none).
     """
-
-    id: str
-    statement: str
-    where: str = ""
-    paper: str = ""
-    note: str = ""
-    anchor: str = ""
-    of_print: bool = False
-    rule: Rule | None = None
-
-
-class PaperClaims(_Strict):
-    """One paper's claims. under: named restrictions, such as protocols, under each of which all are decided.
-
-    A restriction binds rows that have its labels, unless the claim's rule names the label itself.
-    """
-
-    paper: str
-    notebook: str
-    under: dict[str, Where] = {"": {}}
-    claims: list[Claim]
-
-
-def folder() -> Path:
-    """Where the claims are: in the checkout, or beside this module where no checkout is."""
-    installed = Path(__file__).parent / "claims_of_papers"
-    return installed if installed.is_dir() else paths.root() / "book" / "claims"
-
-
-def load() -> list[PaperClaims]:
-    """All papers' claims. Raises UserError naming the file, the claim and what is wrong with it."""
-    found = []
-    for path in sorted(folder().glob("*.yaml")):
-        try:
-            found.append(PaperClaims.model_validate(yaml.safe_load(path.read_text("utf-8"))))
-        except yaml.YAMLError as error:
-            raise UserError(f"{paths.shown(path)}: {error}") from None
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
-            raise UserError(f"{paths.shown(path)}, {place}: {first['msg']}") from None
-    ids = [claim.id for paper in found for claim in paper.claims]
-    if twice := {i for i in ids if ids.count(i) > 1}:
-        raise UserError(f"{paths.shown(folder())}: {sorted(twice)[0]} is there twice")
-    return sorted(found, key=lambda of: paths.paper_rank(of.paper))
-
-
-def of_notebook(notebook: str) -> list[PaperClaims]:
-    """The claims decided by a notebook's runs, by paper."""
-    return [paper for paper in load() if paper.notebook == notebook]
-
-
-def printed(notebook: str) -> list[Row]:
-    """The numbers the paper prints, as rows of a notebook's results; none where it prints none."""
-    path = folder() / "printed" / f"{notebook}.csv"
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [{k: _number(v) for k, v in row.items() if v != ""} for row in csv.DictReader(file)]
-
-
-def _number(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-def decide(paper: PaperClaims, rows: Iterable[Row], *, exact: bool = False) -> dict[str, dict[str, Verdict]]:
-    """Every claim of a paper, by id, decided on the rows of one run, or of the paper (exact).
-
-    A claim has a verdict by the name of each restriction; one only where no row it rests on is restricted,
-    none where the rows have nothing to say about it.
-    """
-    rows = list(rows)
-    return {claim.id: _verdicts(claim, paper, rows, exact) for claim in paper.claims}
-
-
-def _verdicts(claim: Claim, paper: PaperClaims, rows: list[Row], exact: bool) -> dict[str, Verdict]:
-    if claim.of_print and not exact:
-        return {}
-    if claim.rule is None:
-        return {"": Verdict("not run", claim.note or "no rule decides it")}
-    places = {id(row): place for place, row in enumerate(rows)}
-    named = {label for where in claim.rule.conditions() for label in where}
-    found = {}
-    for name, restriction in paper.under.items():
-        binding = {k: v for k, v in restriction.items() if k not in named}
-        left = [row for row in rows if all(row.get(k, v) == v for k, v in binding.items())]
-        rests_on = {places[id(row)] for where in claim.rule.conditions() for row in select(left, where)}
-        found[name] = replace(verdict(claim.rule, left, exact=exact), rows=tuple(sorted(rests_on)))
-    used = [row for where in claim.rule.conditions() for row in select(rows, where)]
-    labels = {label for restriction in paper.under.values() for label in restriction} - named
-    if not any(label in row for row in used for label in labels):
-        return {"": next(iter(found.values()))}  # nothing it rests on knows the restriction
-    return found
-
-
-def verdict(rule: Rule, rows: list[Row], *, exact: bool = False) -> Verdict:
-    """The verdict of one rule on rows; "not run" where a part finds no rows to compare.
-
-    exact: the rows are printed numbers, without spread; their differences hold or do not.
-    """
-    if rule.parts(rule.close):
-        return _close(rule.parts(rule.close), rows)
-    parts: list[tuple[Differences, bool]] = [
-        *((_greater(part, rows), part.optional) for part in rule.parts(rule.greater)),
-        *((_trend(part, rows), False) for part in rule.parts(rule.trend)),
-    ]
-    differences: Differences = {}
-    for number, (found, _) in enumerate(parts):
-        differences |= {f"{k} (part {number + 1})" if k in differences else k: v for k, v in found.items()}
-    if not differences or any(not found and not optional for found, optional in parts):
-        return Verdict(
-            "not run", "the paper prints no numbers for it" if exact else "its inputs were not run"
-        )
-    if exact:
-        return judging.in_print(differences, most=rule.judge == "most")
-    decide = judging.most_positive if rule.judge == "most" else judging.all_positive
-    return decide(differences, tolerance=_tolerance(rule, rows))
-
-
-def _tolerance(rule: Rule, rows: list[Row]) -> float:
-    """`accuracy`: one standard error, at most, of an accuracy in per cent on the run's test images."""
-    if rule.tolerance != "accuracy":
-        return rule.tolerance
-    counts = select(rows, {"experiment": "data", "quantity": "test images"})
-    return 100 * 0.5 / math.sqrt(counts[0]["value"]) if counts else 0.0
-
-
-def _greater(part: Greater, rows: list[Row]) -> Differences:
-    named = {label for side in (part.more, part.less) if isinstance(side, Mapping) for label in side}
-    rows = select(rows, part.where)
-    more, less = _side(part.more, rows, named), _side(part.less, rows, named)
-    pairs = [
-        (of, other, [excess(a + part.margin, b) for a, b in _paired(above, below)])
-        for of, above in more
-        for other, below in less
-        if of is not other and (of is None or other is None or key(of, named) == key(other, named))
-    ]
-    shared = [dict(key(of or other, named)) for of, other, _ in pairs]
-    varying = sorted({k for labels in shared for k in labels if len({s.get(k) for s in shared}) > 1})
-    found = {}
-    for (of, other, values), labels in zip(pairs, shared, strict=True):
-        sides = [
-            _of(row, beside, named, side)
-            for row, beside, side in ((of, other, part.more), (other, of, part.less))
+    if rule.identity:
+        return _identity(many(rule.identity), rows)
+    found = asked(rule, rows, margin)
+    if not found.complete:
+        none = "its inputs were not run" if reading is None else "the paper prints no numbers for it"
+        return Verdict("not tested here", none)
+    if reading is not None:
+        of_parts = [
+            (intervals.estimate(part, Prior()), _reading_error(part, reading)) for part in found.parts
         ]
-        found[", ".join([" − ".join(sides), *(_text(labels[k]) for k in varying if k in labels)])] = values
+        of_parts += [(e, 0.0) for e in found.estimates]
+        return judging.in_print(of_parts, majority=rule.judge != "every")
+    estimates = [*measured(rule, found.parts, rows), *found.estimates]
+    if rule.equal:
+        return judging.equal(estimates)
+    if rule.judge == "every" or len(estimates) == 1:
+        return judging.every(estimates)
+    return judging.at_least(
+        estimates, len(estimates) // 2 + 1 if rule.judge == "most" else len(estimates) - 1
+    )
+
+
+def asked(rule: Rule, rows: Sequence[Row], margin: Callable[[str], float]) -> Asked:
+    """The parts of a rule on rows, each with its margin."""
+    found: list[Part] = []
+    estimates: list[Estimate] = []
+    missing = False
+    for part in many(rule.greater):
+        of = _greater(part, rows)
+        found += of
+        missing |= not of and not part.optional
+    for part in many(rule.trend):
+        of = _trend(part, rows)
+        found += of
+        missing |= not of
+    for part in many(rule.association):
+        of = _association(part, rows, margin("rank correlation"))
+        estimates += of
+        missing |= not of
+    for near in many(rule.equal):
+        chosen = select(rows, near.of)
+        found += [
+            Part(_described(row, chosen), ((1.0, row),), -float(near.to), near.within) for row in chosen
+        ]
+        missing |= not chosen
+    if not rule.equal:
+        found = [_with_margin(part, margin(part.quantity)) for part in found]
+    return Asked(tuple(_told_apart(found)), tuple(estimates), missing)
+
+
+def _told_apart(parts: Sequence[Part]) -> list[Part]:
+    """The parts, with their quantity in the name where names would be the same, and then with a number."""
+    names = [part.name for part in parts]
+    named = [p.name if names.count(p.name) == 1 else f"{p.name} ({p.quantity})" for p in parts]
+    return [
+        replace(part, name=name if named.count(name) == 1 else f"{name} {named[: i + 1].count(name)}")
+        for i, (part, name) in enumerate(zip(parts, named, strict=True))
+    ]
+
+
+def _with_margin(part: Part, margin: float) -> Part:
+    return replace(part, margin=margin, best=tuple(_with_margin(each, margin) for each in part.best))
+
+
+def measured(rule: Rule, parts: Sequence[Part], rows: Sequence[Row]) -> list[Estimate]:
+    """The parts' estimates; each borrows from the variance of the nets of its kind.
+
+    Of a kind are the rows of the same experiment and quantity that the run has, whatever the rule asks of
+    them.
+    """
+    named = {label for where in rule.conditions() for label in where} - {"experiment", "quantity"}
+    named |= {part.along for part in many(rule.trend)}
+    priors: dict[tuple[Any, ...], Prior] = {}
+
+    def prior(part: Part) -> Prior:
+        terms = part.terms or part.best[0].terms
+        kind = (terms[0][1]["experiment"], terms[0][1]["quantity"], len(terms) > 1)
+        if kind not in priors:
+            groups: dict[Any, list[Row]] = {}
+            for row in rows:
+                if (row["experiment"], row["quantity"]) == kind[:2]:
+                    groups.setdefault(key(row, named), []).append(row)
+            priors[kind] = intervals.spreads(list(groups.values()), contrasts=kind[2])
+        return priors[kind]
+
+    return [intervals.estimate(part, prior(part)) for part in parts]
+
+
+def _reading_error(part: Part, reading: Mapping[str, float]) -> float:
+    terms = part.terms or part.best[0].terms
+    return sum(abs(w) * reading.get(row.get("kind", ""), 0.0) for w, row in terms)
+
+
+def _greater(part: Greater, rows: Sequence[Row]) -> list[Part]:
+    named = {label for side in (part.more, part.less) if isinstance(side, Mapping) for label in side}
+    chosen = select(rows, part.where)
+    more, less = _side(part.more, chosen, named), _side(part.less, chosen, named)
+    pairs = [
+        (above, below)
+        for above in more
+        for below in less
+        if above[:1] != below[:1] and (not above or not below or _match(above[0], below[0], named))
+    ]
+    shared = [dict(key((above or below)[0], named)) for above, below in pairs]
+    varying = sorted({k for of in shared for k in of if len({s.get(k) for s in shared}) > 1})
+    found = []
+    for (above, below), labels in zip(pairs, shared, strict=True):
+        of = [_of(above, below, named, part.more), _of(below, above, named, part.less)]
+        plus = [f"{part.plus:+g}"] if part.plus else []
+        name = ", ".join(
+            [" ".join([" − ".join(of), *plus]), *(_text(labels[k]) for k in varying if k in labels)]
+        )
+        each = [_difference(name, row, below, part) for row in above or [None]]
+        found.append(each[0] if len(each) == 1 else Part(name, best=tuple(each)))
     return found
 
 
-def _of(row: Row | None, beside: Row | None, named: set[str], side: Where | float) -> str:
-    """What a row is of, in the labels it does not share with the one it is compared with; or the number."""
-    if row is None:
-        return f"{side:g}"
-    differs = [row[k] for k in row if k in named and (beside is None or beside.get(k) != row[k])]
+def _match(of: Row, other: Row, named: set[str]) -> bool:
+    """Rows are compared where they agree in every label that is not named, the quantity among them."""
+    same_quantity = "quantity" in named or of["quantity"] == other["quantity"]
+    return same_quantity and key(of, named) == key(other, named)
+
+
+def _difference(name: str, above: Row | None, below: Sequence[Row], part: Greater) -> Part:
+    terms = ([(1.0, above)] if above is not None else []) + [(-1.0, row) for row in below]
+    constant = part.plus
+    constant += 0.0 if isinstance(part.more, Mapping) else float(part.more)
+    constant -= 0.0 if isinstance(part.less, Mapping) else float(part.less)
+    return Part(name, tuple(terms), constant)
+
+
+def _side(side: Where | float, rows: Sequence[Row], named: set[str]) -> list[list[Row]]:
+    """The rows of one side: each by itself, the group of which the best is asked, or none for a number."""
+    if not isinstance(side, Mapping):
+        return [[]]
+    chosen = select(rows, {k: v for k, v in side.items() if k != "best"})
+    if not side.get("best"):
+        return [[row] for row in chosen]
+    groups: dict[Any, list[Row]] = {}
+    for row in chosen:
+        groups.setdefault((row["quantity"], key(row, named)), []).append(row)
+    return list(groups.values())
+
+
+def _of(side: Sequence[Row], beside: Sequence[Row], named: set[str], given: Where | float) -> str:
+    """What a side is of, in the labels it does not share with the other; or the number."""
+    if not isinstance(given, Mapping):
+        return f"{given:g}"
+    if len(side) > 1:
+        varying = sorted(k for k in named if len({str(row.get(k)) for row in side}) > 1)
+        return f"the best of {', '.join(' '.join(_text(row[k]) for k in varying) for row in side)}"
+    row, other = side[0], beside[0] if beside else {}
+    differs = [row[k] for k in row if k in named and other.get(k) != row[k]]
     return " ".join(map(_text, differs)) or row["quantity"]
 
 
@@ -274,68 +312,92 @@ def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _side(side: Where | float, rows: list[Row], named: set[str]) -> list[tuple[Row | None, list[float]]]:
-    """Rows of one side with their values; for a number, no row and that number."""
-    if not isinstance(side, Mapping):
-        return [(None, [float(side)])]
-    chosen = select(rows, {k: v for k, v in side.items() if k != "best"})
-    if side.get("best"):
-        groups: dict[Any, list[Row]] = {}
-        for row in chosen:
-            groups.setdefault(key(row, named), []).append(row)
-        chosen = [max(group, key=_highest) for group in groups.values()]
-    return [(row, repetitions(row)) for row in chosen]
+def _described(row: Row, among: Sequence[Row]) -> str:
+    """The labels in which a row differs from the others, or its quantity."""
+    labels = dict(key(row, ()))
+    differs = [_text(v) for k, v in labels.items() if len({str(r.get(k)) for r in among}) > 1]
+    return ", ".join(differs) or row["quantity"]
 
 
-def _highest(row: Row) -> float:
-    return -math.inf if row["value"] is None else row["value"]
-
-
-def _paired(above: list[float], below: list[float]) -> list[tuple[float, float]]:
-    """Values of the same repetition together; a number goes with all; otherwise only the means compare."""
-    if len(above) == len(below):
-        return list(zip(above, below, strict=True))
-    if len(above) == 1:
-        return [(above[0], b) for b in below]
-    if len(below) == 1:
-        return [(a, below[0]) for a in above]
-    return [(sum(above) / len(above), sum(below) / len(below))]
-
-
-def _trend(part: Trend, rows: list[Row]) -> Differences:
+def _series(of: Where, along: str, rows: Sequence[Row]) -> list[list[Row]]:
     groups: dict[Any, list[Row]] = {}
-    for row in select(rows, part.of):
-        groups.setdefault((row["quantity"], *key(row, [part.along, *part.of])), []).append(row)
+    for row in select(rows, of):
+        groups.setdefault((row["quantity"], *key(row, [along, *of])), []).append(row)
+    return [sorted(group, key=lambda row: row[along]) for group in groups.values()]
+
+
+def _trend(part: Trend, rows: Sequence[Row]) -> list[Part]:
     sign = 1 if part.direction == "rising" else -1
-    found = {}
-    for group in groups.values():
-        if len(group) < 3:
-            continue
-        group = sorted(group, key=lambda row: row[part.along])
-        along = [row[part.along] for row in group]
-        by_repetition = zip(*map(repetitions, group), strict=False)
-        name = f"{'−' if sign < 0 else ''}Spearman({part.along}, {group[0]['quantity']})"
-        found[name] = [sign * _rank_correlation(along, values) for values in by_repetition]
+    series = [of for of in _series(part.of, part.along, rows) if len({row[part.along] for row in of}) > 2]
+    several = len(series) > 1
+    return [
+        Part(
+            f"{part.direction} {of[0]['quantity']}{_labels(of[0], series, part) if several else ''}",
+            tuple(zip(_slope([row[part.along] for row in of], sign), of, strict=True)),
+        )
+        for of in series
+    ]
+
+
+def _labels(row: Row, series: Sequence[Sequence[Row]], part: Trend) -> str:
+    differs = [
+        _text(v)
+        for k, v in key(row, [part.along])
+        if k not in part.of and len({str(dict(key(of[0], ())).get(k)) for of in series}) > 1
+    ]
+    return "".join(f", {text}" for text in differs)
+
+
+def _slope(levels: Sequence[float], sign: int) -> list[float]:
+    """Weights whose sum of products with values is the change of the fitted line from first to last rank."""
+    distinct = sorted(set(levels))
+    ranks = [float(distinct.index(level)) for level in levels]
+    mean = sum(ranks) / len(ranks)
+    square = sum((r - mean) ** 2 for r in ranks)
+    return [sign * (len(distinct) - 1) * (r - mean) / square for r in ranks]
+
+
+def _association(part: Association, rows: Sequence[Row], margin: float) -> list[Estimate]:
+    """One estimate for each series; a setting is a row of x and one of y that agree in all other labels."""
+    chosen = select(rows, part.where)
+    named = {*part.x, *part.y} - set(part.by)
+    sign = 1 if part.direction == "rising" else -1
+    x = select(chosen, part.x)
+    series: dict[tuple[Any, ...], list[tuple[Row, Row]]] = {}
+    for of in select(chosen, part.y):
+        for beside in x:
+            shared = [label for label in part.by if label in of and label in beside]
+            if _labels_agree(of, beside, named) and all(of[label] == beside[label] for label in shared):
+                series.setdefault(tuple(of.get(label) for label in part.by), []).append((beside, of))
+    found = []
+    for labels, pairs in series.items():
+        if len(pairs) > 2:
+            first, second = ([repetitions(pair[i]) for pair in pairs] for i in (0, 1))
+            seeds = min(len(values) for values in (*first, *second))
+            name = f"Spearman({pairs[0][0]['quantity']}, {pairs[0][1]['quantity']})"
+            name = ", ".join([name, *map(_text, labels)])
+            seen = [[values[:seeds] for values in of] for of in (first, second)]
+            found.append(intervals.rank_correlation(name, seen[0], seen[1], sign, margin))
     return found
 
 
-def _rank_correlation(along: list[float], values: tuple[float, ...]) -> float:
-    """Spearman's, and 0 where nothing changes: neither rising nor falling."""
-    return float(spearmanr(along, values).statistic) if len(set(values)) > 1 else 0.0
+def _labels_agree(of: Row, beside: Row, named: set[str]) -> bool:
+    """Whether two rows agree in every label both have and the rule does not name."""
+    a, b = dict(key(of, named)), dict(key(beside, named))
+    return all(a[label] == b[label] for label in a.keys() & b.keys())
 
 
-def _close(parts: list[Close], rows: list[Row]) -> Verdict:
-    off, worst, n = 0, ("", 0.0, 0.0), 0
-    for part in parts:
-        chosen = select(rows, part.of)
+def _identity(nears: Iterable[Near], rows: Sequence[Row]) -> Verdict:
+    distances = []
+    for near in nears:
+        chosen = select(rows, near.of)
         if not chosen:
-            return Verdict("not run", "its inputs were not run")
+            return Verdict("not tested here", "its inputs were not run")
         for row in chosen:
-            to = row[part.to] if isinstance(part.to, str) else part.to
-            distance = max(abs(v - to) for v in repetitions(row))
-            inside = excess(abs(to) + distance, abs(to) + part.within) <= 0
-            off, n = off + (not inside), n + 1
-            if not worst[0] or not distance / part.within <= worst[1]:
-                worst = (row["quantity"], distance / part.within, distance)
-    counted = f"{n - off} of {n} within bounds; farthest: {worst[0]}, off by {worst[2]:.2g}"
-    return Verdict("not reproduced" if off else "reproduced", counted)
+            to = float(row[near.to] if isinstance(near.to, str) else near.to)
+            distance = max((abs(v - to) for v in repetitions(row)), key=lambda d: (d != d, d))
+            inside = excess(abs(to) + distance, abs(to) + near.within) <= 0
+            distances.append(
+                (row["quantity"], near.within if inside and distance > near.within else distance, near.within)
+            )
+    return judging.exact(distances)

@@ -2,16 +2,17 @@
 
 import html
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from companion.publishing import paths
-from companion.publishing.claims import judging, rules
+from companion.publishing.claims import judging, ledger
 from companion.publishing.claims.judging import Verdict
+from companion.publishing.claims.ledger import Claim, PaperClaims
 from companion.publishing.claims.rows import Row
-from companion.publishing.claims.rules import Claim, PaperClaims
 from companion.publishing.pages import tables
 from companion.publishing.running import runner
 
@@ -29,7 +30,7 @@ class Source:
 
 @dataclass(frozen=True)
 class ClaimVerdicts:
-    """One claim and its verdicts by source (print, run, recorded run) and restriction (protocol)."""
+    """One claim and its verdicts by source (print, run, recorded run), each by images and protocol."""
 
     claim: Claim
     paper: PaperClaims
@@ -39,7 +40,7 @@ class ClaimVerdicts:
 
 def by_source(paper: PaperClaims, sources: Mapping[str, Source]) -> list[ClaimVerdicts]:
     """Every claim of a paper decided on the rows of several sources."""
-    decided = {name: rules.decide(paper, of.rows, exact=name == PRINT) for name, of in sources.items()}
+    decided = {name: ledger.decide(paper, of.rows, exact=name == PRINT) for name, of in sources.items()}
     return [
         ClaimVerdicts(claim, paper, {name: by[claim.id] for name, by in decided.items()}, sources)
         for claim in paper.claims
@@ -49,7 +50,7 @@ def by_source(paper: PaperClaims, sources: Mapping[str, Source]) -> list[ClaimVe
 def of_profile(profile: str) -> list[ClaimVerdicts]:
     """All claims of all papers, on the paper's print, a profile's complete runs and the recorded runs."""
     found = []
-    for paper in rules.load():
+    for paper in ledger.load():
         sources = {
             PRINT: _print(paper.notebook),
             profile: _run(profile, paper.notebook),
@@ -60,7 +61,7 @@ def of_profile(profile: str) -> list[ClaimVerdicts]:
 
 
 def _print(notebook: str) -> Source:
-    rows = rules.printed(notebook)
+    rows = ledger.printed(notebook)
     return Source(rows, f"book/claims/printed/{notebook}.csv" if rows else "")
 
 
@@ -91,6 +92,7 @@ def as_json(found: Sequence[ClaimVerdicts]) -> str:
         {
             "id": s.claim.id,
             "paper": s.paper.paper,
+            "ours": s.claim.ours,
             "statement": s.claim.statement,
             "where": s.claim.where,
             "cell": f"notebooks/{s.paper.notebook}#{s.claim.anchor}",
@@ -105,14 +107,35 @@ def _plain(of: Mapping[str, Verdict], source: Source) -> dict[str, Any]:
     """Verdicts by restriction, each with the rows it was decided on and the run they come from."""
     run = {k: source.run.get(k) for k in ("commit", "started", "device", "command")} if source.run else None
     return {
-        under: {"word": v.word, "detail": v.detail, "file": source.file, "rows": list(v.rows), "run": run}
+        under: {
+            "word": v.word,
+            "detail": v.detail,
+            "effect": v.effect and [x if math.isfinite(x) else None for x in v.effect],
+            "margin": v.margin,
+        }
+        | {"file": source.file, "rows": list(v.rows), "run": run}
         for under, v in of.items()
     }
 
 
+def counted(found: Sequence[ClaimVerdicts], source: str, *, ours: bool) -> list[str]:
+    """One word for each claim of a source, the papers' or ours, without those that only print decides."""
+    return [ledger.overall(s.verdicts[source]) for s in found if s.claim.ours == ours and s.verdicts[source]]
+
+
+def tally(words: Sequence[str]) -> str:
+    """Such as "42 of 93 decided: 30 reproduced, 12 not reproduced; 51 not tested here"."""
+    decided = [w for w in words if w in judging.DECIDED]
+    said = [f"{words.count(w)} {w}" for w in judging.BADGES if w in words]
+    if not any(w in (*judging.DECIDED, "undecided") for w in words):
+        return ", ".join(said)
+    return f"{len(decided)} of {len(words)} decided: {', '.join(said)}"
+
+
 def as_text(found: Sequence[ClaimVerdicts]) -> list[str]:
-    """The claims as an aligned table, one line a claim and protocol, and a line that counts the words."""
-    lines = [("claim", "under", *found[0].verdicts)] if found else []
+    """The claims as an aligned table, a line a claim, image set and protocol, and what they come to."""
+    sources = list(found[0].verdicts) if found else []
+    lines = [("claim", "on, under", *sources)] if found else []
     for s in found:
         names = dict.fromkeys(name for of in s.verdicts.values() for name in of)
         for name in [n for n in names if n] or [""]:
@@ -120,57 +143,61 @@ def as_text(found: Sequence[ClaimVerdicts]) -> list[str]:
             lines.append((s.claim.id, name, *(v.word if v else "" for v in words)))
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))] if lines else []
     table = ["  ".join(t.ljust(w) for t, w in zip(line, widths, strict=True)).rstrip() for line in lines]
-    counts = {
-        source: judging.summary(v for s in found for v in s.verdicts[source].values())
-        for source in (found[0].verdicts if found else ())
-    }
-    return [*table, *(f"{source}: {count}" for source, count in counts.items())]
+    for ours, whose in ((False, "the papers' claims"), (True, "our own")):
+        table += [f"{whose}, {source}: {tally(counted(found, source, ours=ours))}" for source in sources]
+    return table
 
 
 def _under(verdicts: Mapping[str, Verdict], name: str) -> Verdict | None:
-    """The verdict under a restriction; one that holds under all is given once, at the first."""
+    """The verdict of this name; one without a name holds for all and is given once, at the first."""
     return verdicts.get(name, verdicts.get(""))
 
 
 def table(notebook: str, rows: Iterable[Row], caption: str = "") -> list[tables.Table]:
     """The claims that a notebook's rows decide, a table for each paper, as its chapter shows them.
 
-    Beside each verdict on `rows`: whether the paper's printed numbers support the claim.
+    Beside each verdict on `rows`: whether the paper's printed numbers bear the claim out.
     """
     shown = []
     rows = list(rows)
-    for paper in rules.of_notebook(notebook):
-        found = by_source(paper, {"run": Source(rows), PRINT: Source(rules.printed(notebook))})
-        names = list(paper.under)
-        body = [[s.claim.id, _statement(s), *_cells(s.verdicts["run"], names)] for s in found]
-        words = [v for s in found for v in s.verdicts["run"].values()]
-        head = [f"this run, {name}" if name else "this run" for name in names]
-        counted = f"<b>{paper.paper}: {judging.summary(words)}.</b> {caption}"
-        shown.append(tables.cards(["claim", "statement", *head], body, caption=counted))
+    for paper in ledger.of_notebook(notebook):
+        found = by_source(paper, {"run": Source(rows), PRINT: Source(ledger.printed(notebook))})
+        body = [[s.claim.id, _statement(s), _cell(s.verdicts["run"])] for s in found]
+        said = tally(counted(found, "run", ours=False))
+        own = counted(found, "run", ours=True)
+        said += f"; of our own {tally(own)}" if own else ""
+        shown.append(
+            tables.cards(
+                ["claim", "statement", "this run"], body, caption=f"<b>{paper.paper}: {said}.</b> {caption}"
+            )
+        )
     return shown
 
 
 def _statement(s: ClaimVerdicts) -> str:
     """Statement, where it is, what the paper's own numbers say of it, and what is to be known."""
-    facts = [s.claim.where, f"the paper: {s.claim.paper}" if s.claim.paper else ""]
-    facts += [
-        f"in print it {v.word}" if v.word == "holds" else f"in print it is {v.word} ({v.detail})"
-        for v in s.verdicts[PRINT].values()
-        if v.word in ("holds", "contradicted")
-    ]
-    small = "; ".join(html.escape(fact, quote=False) for fact in facts if fact)
+    facts = ["our claim, not the paper's" if s.claim.ours else "", s.claim.where]
+    facts += [f"the paper: {s.claim.paper}" if s.claim.paper else ""]
+    for name, v in s.verdicts[PRINT].items():
+        if v.word != "not tested here":
+            on = f" ({name})" if name else ""
+            facts.append(
+                f"in print it {v.word}" if v.word == "holds" else f"in print it is {v.word}{on}: {v.detail}"
+            )
+    if s.claim.margin and s.claim.margin.value:
+        facts.append(f"a difference within {s.claim.margin.value:g} counts as none: {s.claim.margin.because}")
+    facts += [f"{revision.date}: {revision.why}" for revision in s.claim.revised]
+    small = "; ".join(html.escape(fact, quote=False) for fact in dict.fromkeys(facts) if fact)
     note = f" {html.escape(s.claim.note, quote=False)}" if s.claim.note else ""
     return f"{html.escape(s.claim.statement, quote=False)}<br><small>{small}.{note}</small>"
 
 
-def _cells(verdicts: Mapping[str, Verdict], names: Sequence[str]) -> list[str]:
-    """A cell for each restriction; where the verdict rests on nothing restricted, it is shown once."""
+def _cell(verdicts: Mapping[str, Verdict]) -> str:
+    """Every verdict with its images and protocol, and what it rests on."""
     if not verdicts:
-        return ["<small>the print alone decides it</small>"] * len(names)
-    if "" in verdicts and names != [""]:
-        return [_cell(verdicts[""]), *["<small>the same</small>"] * (len(names) - 1)]
-    return [_cell(verdicts[name]) for name in names]
-
-
-def _cell(v: Verdict) -> str:
-    return f"{v.badge}<br><small>{html.escape(v.detail, quote=False)}</small>"
+        return "<small>the print alone decides it</small>"
+    return "<br>".join(
+        f"{f'<small>{html.escape(name)}</small> ' if name else ''}{v.badge}"
+        f"<br><small>{html.escape(v.detail, quote=False)}</small>"
+        for name, v in verdicts.items()
+    )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from html import escape
 from typing import NamedTuple
 
-from companion.publishing.claims import rules
+from companion.publishing.claims import ledger
 from companion.publishing.pages import errata, scorecard
 
 ID = re.compile(r"(?<![\w/#.-])[A-Z]{2}-[A-Z]+\d*[a-z]?(?![\w-])")
@@ -40,7 +40,7 @@ def of_errata() -> dict[str, Place]:
 def of_claims() -> dict[str, Place]:
     """Where the ids of claims are decided; an erratum that is decided like a claim has a place there, too."""
     found: dict[str, Place] = {}
-    for of in rules.load():
+    for of in ledger.load():
         for claim in of.claims:
             name = claim.id.split(",")[0]  # "BR-C3, normal" is listed below BR-C3
             found.setdefault(name, Place("book/scorecard", scorecard.anchor(claim.id), claim.statement))

@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from companion.publishing import paths
-from companion.publishing.claims import rules
+from companion.publishing.claims import ledger
 from companion.publishing.pages import tables
 from companion.publishing.paths import UserError
 from companion.publishing.running import notebooks, parameters
@@ -47,7 +47,7 @@ class Register(_Strict):
 
 def load() -> list[Register]:
     """All registers, in the order of the papers. Raises UserError naming the file and what is wrong there."""
-    found = [_read(path.stem) for path in sorted((rules.folder() / "deviations").glob("*.yaml"))]
+    found = [_read(path.stem) for path in sorted((ledger.folder() / "deviations").glob("*.yaml"))]
     ids = [item.id for register in found for item in register.settings]
     if twice := {i for i in ids if ids.count(i) > 1}:
         raise UserError(f"the registers of deviations: {sorted(twice)[0]} is there twice")
@@ -55,7 +55,7 @@ def load() -> list[Register]:
 
 
 def _read(notebook: str) -> Register:
-    path = rules.folder() / "deviations" / f"{notebook}.yaml"
+    path = ledger.folder() / "deviations" / f"{notebook}.yaml"
     try:
         # everything is text here, also `on` and 40
         return Register.model_validate(yaml.load(path.read_text("utf-8"), Loader=yaml.BaseLoader))

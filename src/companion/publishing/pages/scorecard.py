@@ -4,10 +4,10 @@ import re
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from companion.publishing.claims import judging, verdicts
+from companion.publishing.claims import judging, ledger, verdicts
 from companion.publishing.claims.judging import Verdict
-from companion.publishing.claims.verdicts import ClaimVerdicts, Source
-from companion.publishing.pages import tables
+from companion.publishing.claims.verdicts import PRINT, ClaimVerdicts, Source
+from companion.publishing.pages import forest, tables
 
 #: Filters the table below it. Without JavaScript the form stays hidden and the table is whole.
 _SCRIPT = """
@@ -34,7 +34,7 @@ _SCRIPT = """
 
 
 def page(profile: str, link: str = "../{notebook}.html#{anchor}") -> str:
-    """The scorecard as HTML: how many claims got which word, a filter, and a row for each claim.
+    """The scorecard as HTML: an answer for each paper, then counts, a filter, and a row for each claim.
 
     link: the address of a chapter's cell, with {notebook} and {anchor} to be filled in.
     """
@@ -45,13 +45,57 @@ def page(profile: str, link: str = "../{notebook}.html#{anchor}") -> str:
     papers = list(dict.fromkeys(s.paper.paper for s in found))
     head = "".join(f'<th scope="col">{escape(_source(name, profile))}</th>' for name in ("claim", *sources))
     body = "".join(_row(s, link, profile) for s in found)
+    answers = "".join(
+        _answer(paper, [s for s in found if s.paper.paper == paper], profile) for paper in papers
+    )
     return (
-        f'<div class="cmp-scorecard">{_summary(found, papers, sources, profile)}'
-        f"{_origins(found, sources, profile)}{_form(papers)}"
+        f'<div class="cmp-scorecard">{answers}'
+        f"<h2>How many are decided</h2>{_summary(found, papers, sources, profile)}"
+        f"{_origins(found, sources, profile)}<h2>Every claim</h2>{_form(papers)}"
         '<div class="cmp-scroll"><table class="cmp-table cmp-cards cmp-claims">'
         f"<thead><tr>{head}</tr></thead>"
         f"<tbody>{body}</tbody></table></div><script>{_SCRIPT}</script></div>"
     )
+
+
+def answer(found: Sequence[ClaimVerdicts], source: str) -> str:
+    """What a source says of one paper's claims, in a sentence or two, as plain text.
+
+    The claims that fail are named, since they are what a reader asks for next.
+    """
+    of = {
+        s.claim.id: ledger.overall(s.verdicts[source])
+        for s in found
+        if not s.claim.ours and s.verdicts[source]
+    }
+    words = list(of.values())
+    decided = [w for w in words if w in judging.DECIDED]
+    if not decided:
+        return f"None of its {len(words)} claims is decided."
+    said = [f"{words.count(w)} {phrase}" for w, phrase in _PHRASES.items() if w in words]
+    failed = [id for id, word in of.items() if word == "not reproduced"]
+    names = f" Not reproduced: {', '.join(failed)}." if failed else ""
+    return f"Of its {len(words)} claims {', '.join(said)}.{names}"
+
+
+_PHRASES = {
+    "reproduced": "hold",
+    "not reproduced": "do not",
+    "no difference": "come out as no difference",
+    "undecided": "are undecided",
+    "not tested here": "are not tested on their images",
+}
+
+
+def _answer(paper: str, found: Sequence[ClaimVerdicts], profile: str) -> str:
+    """One paper: what each run says of its claims, as a sentence and a forest plot; the largest run first."""
+    shown = ""
+    for source in reversed([name for name in found[0].verdicts if name != PRINT]):
+        if any(s.sources[source].rows for s in found):
+            name = _source(source, profile)
+            told = f"<b>{escape(name[0].upper() + name[1:])}.</b> {escape(answer(found, source))}"
+            shown += f"<p>{told}</p>{forest.plot(found, source, lambda claim: f'#{anchor(claim)}')}"
+    return f"<h2>{escape(paper)}</h2>{shown or '<p>Nothing was run.</p>'}"
 
 
 def anchor(claim: str) -> str:
@@ -66,15 +110,18 @@ def _source(name: str, profile: str) -> str:
 def _summary(
     found: Sequence[ClaimVerdicts], papers: Sequence[str], sources: Sequence[str], profile: str
 ) -> str:
-    """A row for each paper: what its claims came to, by source."""
+    """Two rows for each paper: what its claims, and ours about it, came to, by source."""
     rows = []
     for paper in papers:
         of_paper = [s for s in found if s.paper.paper == paper]
-        counts = [[_overall(s.verdicts[source]) for s in of_paper] for source in sources]
-        rows.append([f"{escape(paper)}<br><small>{len(of_paper)} claims</small>", *map(_counted, counts)])
+        for ours, whose in ((False, "claims of the paper"), (True, "claims of ours")):
+            counts = [verdicts.counted(of_paper, source, ours=ours) for source in sources]
+            if any(counts):
+                n = sum(s.claim.ours == ours for s in of_paper)
+                rows.append([f"{escape(paper)}<br><small>{n} {whose}</small>", *map(_counted, counts)])
     caption = (
-        "Claims by paper. Decided under two protocols, a claim counts as reproduced only when it is so under "
-        "both, and as not reproduced when it fails under one."
+        "Claims by paper. On several image sets or under two protocols the least favourable answer counts: "
+        "a claim is reproduced only where all that was decided says so."
     )
     heads = [escape(_source(name, profile)) for name in ("paper", *sources)]
     return tables.cards(heads, rows, caption=caption).html
@@ -117,17 +164,6 @@ def _origin(source: Source) -> str:
     return about
 
 
-def _overall(of: Mapping[str, Verdict]) -> str:
-    """One word for verdicts under several restrictions: the least favourable one that was decided."""
-    words = [v.word for v in of.values()]
-    if not words:
-        return ""
-    for word in ("not reproduced", "contradicted", "inconclusive", "reproduced", "holds"):
-        if word in words:
-            return word
-    return "not run"
-
-
 def _form(papers: Sequence[str]) -> str:
     options = "".join(f"<option>{escape(p)}</option>" for p in papers)
     words = "".join(f"<option>{word}</option>" for word in judging.BADGES)
@@ -144,9 +180,11 @@ def _row(s: ClaimVerdicts, link: str, profile: str) -> str:
     place = escape(link.format(notebook=f"notebooks/{s.paper.notebook}", anchor=s.claim.anchor or ""))
     about = "; ".join(t for t in (s.claim.where, f"the paper: {s.claim.paper}" if s.claim.paper else "") if t)
     small = f"<br><small>{escape(about, quote=False)}</small>" if about else ""
-    note = f"<br><small>{escape(s.claim.note, quote=False)}</small>" if s.claim.note else ""
+    notes = [s.claim.note, *(f"{of.date}: {of.why}" for of in s.claim.revised)]
+    note = "".join(f"<br><small>{escape(text, quote=False)}</small>" for text in notes if text)
+    whose = " <small>ours</small>" if s.claim.ours else ""
     first = (
-        f'<th scope="row"><a href="{place.removesuffix("#")}">{s.claim.id}</a><br>'
+        f'<th scope="row"><a href="{place.removesuffix("#")}">{s.claim.id}</a>{whose}<br>'
         f'<span class="statement">{escape(s.claim.statement, quote=False)}</span>{small}{note}</th>'
     )
     cells = "".join(
@@ -162,13 +200,14 @@ def _cell(of: Mapping[str, Verdict], file: str, place: str) -> str:
     """A badge for each restriction under which something was decided; on demand its numbers and rows."""
     if not of:
         return "<small>the print alone decides it</small>"
-    decided = {name: v for name, v in of.items() if v.word != "not run"}
-    if not decided:
-        return next(iter(of.values())).badge
     parts = []
-    for name, v in decided.items():
+    for name, v in of.items():
         under = f"<small>{escape(name)}</small> " if name else ""
-        rests_on = f'{len(v.rows)} rows of <code>{escape(file)}</code>, <a href="{place}">the cell</a>'
+        rests_on = (
+            f'{len(v.rows)} rows of <code>{escape(file)}</code>, <a href="{place}">the cell</a>'
+            if file
+            else ""
+        )
         parts.append(
             f"<details><summary>{under}{v.badge}</summary>"
             f"<small>{escape(v.detail, quote=False)}<br>{rests_on}</small></details>"

@@ -5,7 +5,7 @@ from html import escape
 from statistics import fmean, stdev
 from typing import Any
 
-from companion.publishing.claims import rules
+from companion.publishing.claims import ledger
 from companion.publishing.pages import tables
 from companion.publishing.pages.tables import Table
 from companion.publishing.running.chapter import Run
@@ -95,7 +95,7 @@ def beside(
         chosen = [r for r in chosen if all(r.get(label, value) == value for label, value in where.items())]
         return {(r[row], r.get(column, otherwise)): r["value"] for r in chosen}
 
-    printed = numbers(rules.printed(run.notebook), next(iter(shown.values())))
+    printed = numbers(ledger.printed(run.notebook), next(iter(shown.values())))
     others = {
         f"{name}, {of}": numbers(rows, where)
         for name, rows in (("here", run.rows), ("recorded", run.recorded()))
