@@ -31,7 +31,7 @@ def blind_vii(images: Images, *, grid: int, count: int, maps: int = 200, seed: i
 
     Their mean is also that of a new map for each image; their spread says how far one blind net may lie from
     it. Measured with 200 maps, mean (2.5 % to 97.5 % of the maps): small MNIST, 8 x 8 grid .101 (.045 to
-    .241), 16 x 16 .056 (.030 to .119), one sign .587; CIFAR-10 (JPEG 75) .090 (.058 to .142), .052 (.036 to
+    .241), 16 x 16 .056 (.030 to .119), one sign .587; CIFAR-10 (JPEG) .090 (.058 to .142), .052 (.036 to
     .085), .346. grid: as in `smooth_maps`, with its errors.
     """
     x, mean = images.x_test[:count], images.x_train.mean(0)

@@ -128,7 +128,7 @@ def along(
 
     where: labels that a row has to have if it has them at all.
     """
-    sources = {"paper": rules.printed(run.notebook), "here": run.rows, "recorded": run.recorded()}
+    sources = {"paper": ledger.printed(run.notebook), "here": run.rows, "recorded": run.recorded()}
     cells: dict[tuple[float, str], float] = {}
     for name, rows in sources.items():
         for r in rows:
