@@ -11,7 +11,7 @@
 # Every name here can be changed: companion run noise_modulation -p NAME=VALUE
 # fmt: off
 dataset: str = "mnist_small"  # one of mnist_small, digits, mnist, fashion_mnist, cifar10, folder:PATH: the images
-n_train: int = 1500  # in [0, inf): training images used, 0 for all
+n_train: int = 1200  # in [0, inf): training images used, 0 for all
 n_test: int = 500  # in [0, inf): test images used, 0 for all
 models: list[str] = ["mlp", "lenet"]  # one of mlp, fcnn, lenet, vgg, resnet: the nets of NM-F3
 model: str = "lenet"  # one of mlp, fcnn, lenet, vgg, resnet: the net of all other experiments
@@ -63,7 +63,7 @@ from types import SimpleNamespace
 import pandas as pd
 from IPython.display import display
 
-from companion import checks, data, experiment, metrics, playground, plots, store, training, transforms
+from companion import checks, data, experiment, metrics, playground, plots, store, transforms
 from companion.publishing.claims import verdicts
 from companion.publishing.explorers import explorer
 from companion.publishing.pages import badges, fidelity, show, sources
@@ -233,6 +233,11 @@ def accuracy_of(scores: pd.DataFrame) -> pd.DataFrame:
     return experiment.where(scores, quantity="clean_accuracy")
 
 
+def seen(scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    vii = {"VII": of_scores(scores), "VII, own − another class": of_scores(scores, "own − another class")}
+    return vii | {"focus": of_scores(scores, quantity="focus"), "accuracy, %": accuracy_of(scores)}
+
+
 def record(about: str, scores: pd.DataFrame, of, *labels: str) -> None:
     paper = experiment.where(scores, quantity="vii", against="own")
     run.record_frame(about, accuracy_of(scores), labels, dataset=of.label)
@@ -278,15 +283,10 @@ run.fill("picture", plots.show_all(figures, alt="Images and four nets' gradients
 
 
 # %%
-def levels(of: data.Images) -> dict[str, list[float]]:
-    return metrics.blind_levels(of, grids=grids, count=sign_images)
-
-
-sets_looked_at = [*(of.images for of in sets), *(data.load(name, device=device) for name in null_datasets)]
-looked_at = {of.label: of for of in reversed(sets_looked_at)}
-blind = {label: levels(of) for label, of in looked_at.items()}
-smooth = {label: dict(list(of.items())[:-1]) for label, of in blind.items()}
-one_sign = blind[images.label]["one sign everywhere"][0]
+looked_at = {name: data.load(name, device=device) for name in null_datasets}
+looked_at = {of.label: of for of in [*looked_at.values(), *(of.images for of in sets)]}
+blind = {label: metrics.blind_levels(of, grids=grids, count=sign_images) for label, of in looked_at.items()}
+smooth = {label: {n: v for n, v in of.items() if n.startswith("smooth")} for label, of in blind.items()}
 COARSE = pd.Series(next(iter(smooth[images.label].values())))
 HIGH = COARSE.quantile(0.975)
 
@@ -296,30 +296,20 @@ for label, of in looked_at.items():
     chance = {"independent signs": [metrics.vii_chance(of.x_test[0].numel())]}
     for name, values in (chance | blind[label]).items():
         run.record("NM-N", "vii", values, dataset=label, map=name)
-        low, high = (f"{v:.3f}" for v in pd.Series(values).quantile([0.025, 0.975]))
-        mean = f"{pd.Series(values).mean():.3f}"
-        rows.append((f"{label}, {name}", mean, f"{low} to {high}" if len(values) > 1 else "–"))
-columns = ["maps", "VII, mean", "95 % of the maps"]
-caption = f"<b>NM-N</b>: 200 maps of a kind, {sign_images} test images at most."
-show.listed(pd.DataFrame(rows, columns=columns), columns, caption=caption)
+        rows += [{"maps": name, "images": label, "value": v} for v in values]
+caption = f"<b>NM-N</b>: VII, mean ± sd over 200 maps, {sign_images} test images at most; for 8×8 images a quarter of the grid. On {images.label} one of the coarsest maps in forty is above {HIGH:.3f}."
+in_vii = {"best": False, "digits": 3}
+show.measured(pd.DataFrame(rows), rows="maps", columns="images", **in_vii, caption=caption)
 
 # %% [markdown]
 # **Does “own − another” tell them apart?** Planted maps whose answer is known: smooth maps, a new one for each image; the class's mean image less the mean of all; and the image itself under noise.
 
 # %%
-seen = {"x": images.x_test[:sign_images], "y": images.y_test[:sign_images], "mean": images.x_train.mean(0)}
-size = {"grid": min(grids) if images.size >= 16 else min(grids) // 4, "count": sign_images}
-rows = [
-    {"model": name, "seed": seed, **row}
-    for seed in range(5)
-    for name, maps in metrics.planted_maps(images, **size, seed=seed).items()
-    for row in metrics.against_others(maps, **seen)
-]
-known = experiment.where(pd.DataFrame(rows), quantity="vii").rename(columns={"model": "knows"})
+known = pd.DataFrame(metrics.planted_scores(images, grid=min(grids), count=sign_images))
+known = experiment.where(known, quantity="vii")
 run.record_frame("NM-N", known, ["knows", "against"], dataset=images.label)
-digits = {"best": False, "digits": 3}
 caption = "<b>Planted maps</b>, by what they know: VII, mean ± sd over 5 draws."
-show.measured(known, rows="knows", columns="against", **digits, caption=caption)
+show.measured(known, rows="knows", columns="against", **in_vii, caption=caption)
 
 # %% [markdown]
 # (nm-s)=
@@ -329,28 +319,22 @@ show.measured(known, rows="knows", columns="against", **digits, caption=caption)
 exact = experiment.where(scores, gradient=EXACT).drop(columns="gradient")
 about = {"model": model, "dataset": images.label}
 run.record_frame("NM-S", exact.rename(columns={"model": "training"}), ["training", "against"], **about)
-panels = {
-    "VII, own image": of_scores(scores),
-    "VII, own − another class": of_scores(scores, "own − another class"),
-    "focus of the magnitude": of_scores(scores, quantity="focus"),
-}
 finding = (
     f"{images.label}, {model}: mean, 95 % t-interval, {len(seeds)} seed(s). Grey: {', '.join(smooth[images.label])}, that has seen no image: mean and "
     f"the middle 95 %; the coarsest reaches {HIGH:.3f}. Focus 1: as large on the strokes as elsewhere."
 )
-alt = "For four kinds of training VII, VII own minus another class, focus: panel"
-figures = plots.dots_each(panels, ORDER, COLOUR.get, smooth[images.label])
-plots.show_all(figures, alt=alt, finding=finding)
+figures = plots.dots_each(seen(scores), ORDER, COLOUR.get, smooth[images.label])
+plots.show_all(figures, alt="VII, focus, accuracy by kind of training: panel", finding=finding)
 
 # %%
 for quantity in ("vii", "focus"):
     of = experiment.where(exact, quantity=quantity)
     caption = f"<b>NM-S, {quantity}</b> against the own image and others, {model}, mean ± sd over {len(seeds)} seed(s)."
-    display(show.measured(of, columns="against", **digits, caption=caption))
+    display(show.measured(of, columns="against", **in_vii, caption=caption))
 
 # %% [markdown]
-# **Why the magnitude leaves the strokes.** To second order, noise in the input adds a penalty $\tfrac12 \sum_n \operatorname{var}(x'_n)\,\partial^2 \mathcal L/\partial x_n^2$ to the loss. Modulation's variance is
-# $\operatorname{sd}(m)^2 (x_n - \mu)^2$: it makes a net insensitive where the image is *far from its mean*, on the strokes, and leaves alone where it is near. Noise that is the same everywhere has no such preference.
+# **What the noise should do to the magnitude.** To second order, noise in the input adds $\tfrac12 \sum_n \operatorname{var}(x'_n)\,\partial^2 \mathcal L/\partial x_n^2$ to the loss. Modulation's variance is
+# $\operatorname{sd}(m)^2 (x_n - \mu)^2$: it should make a net insensitive where the image is *far from its mean*, on the strokes, and leave it alone elsewhere. Noise that is the same everywhere has no such preference.
 #
 # (nm-g)=
 # ### NM-G: the paper's gradient and the exact one
@@ -368,7 +352,7 @@ gained = " and ".join(f"{of:.3f} with the {g}" for g, of in gain.items())
 zero = experiment.where(scores, quantity="zero gradient", gradient=FLOAT32).groupby("model", sort=False)
 dead = ", ".join(f"{name} {value:.0f} %" for name, value in zero["value"].mean().items())
 caption = f"<b>NM-G</b>: VII by the gradient whose signs are taken. NM's gain: {gained}. Images whose float32 gradient is zero: {dead}."
-show.measured(both, columns="gradient", **digits, caption=caption)
+show.measured(both, columns="gradient", **in_vii, caption=caption)
 
 # %% [markdown]
 # (nm-f3)=
@@ -386,29 +370,21 @@ def by_model(of) -> pd.DataFrame:
     return found.assign(net=found["model"] + ", " + found["training"])
 
 
-def record_levels(of, found: pd.DataFrame) -> None:
-    coarse = pd.Series(next(iter(smooth[of.label].values())))
-    level = {"constant sign": blind[of.label]["one sign everywhere"][0]}
-    level["smooth, 97.5 %"] = coarse.quantile(0.975)
-    rows = experiment.where(found, quantity="vii", against="own", training="standard")
-    for training_name, value in level.items():
-        at_level = rows.assign(value=value, training=training_name)
-        run.record_frame("NM-F3", at_level, ["model", "training", "gradient"], dataset=of.label)
-
-
 by_net = {of.label: by_model(of) for of in sets}
 adversarial = experiment.where(scores, model="AT").assign(training="AT", model=model)
 record("NM-F3", adversarial, first, "model", "training")
 for of in sets:
-    record_levels(of, by_net[of.label])
+    coarse = pd.Series(next(iter(smooth[of.label].values()))).quantile(0.975)
+    level = {"one sign everywhere": blind[of.label]["one sign everywhere"][0], "smooth, 97.5 %": coarse}
+    for name, value in level.items():
+        run.record("NM-F3", "vii", [value] * len(of.seeds), level=name, dataset=of.label)
 
 
 # %%
 def drawn_nets(label: str, found: pd.DataFrame) -> plots.Shown:
-    panels = {"VII": of_scores(found), "VII, own − another class": of_scores(found, "own − another class")}
-    mean = {n: f.groupby("net")["value"].mean() for n, f in panels.items()}
-    accuracy = accuracy_of(found).groupby("net")["value"].mean()
-    points = [pd.DataFrame({"accuracy, %": accuracy, title: of}) for title, of in mean.items()]
+    mean = {title: of.groupby("net")["value"].mean() for title, of in seen(found).items()}
+    panels = ("VII", "VII, own − another class")
+    points = [pd.DataFrame({"accuracy, %": mean["accuracy, %"], title: mean[title]}) for title in panels]
     of_net = lambda name: COLOUR[name.split(", ")[1]]  # noqa: E731
     figures = [plots.named_points(of, of_net, size=(4.8, 3.4)) for of in points]
     plots.levels(figures[0].axes[0], smooth[label])
@@ -419,13 +395,20 @@ def drawn_nets(label: str, found: pd.DataFrame) -> plots.Shown:
 display(*(drawn_nets(label, found) for label, found in by_net.items()))
 
 # %%
-places = {"own": "VII", "own − same class": "− same class", "own − another class": "− another class"}
+OWN, SAME, ANOTHER = "own", "own − same class", "own − another class"
+
+
+def in_numbers(found: pd.DataFrame, rows: str, caption: str) -> plots.Shown:
+    columns = [of_scores(found, place) for place in (OWN, SAME, ANOTHER)]
+    columns = pd.concat([*columns, of_scores(found, quantity="focus").assign(against="focus")])
+    caption = f"{caption}: VII, what it loses against other images, focus; mean ± sd over {found['seed'].nunique()} seed(s)."
+    return show.measured(columns, rows=rows, columns="against", **in_vii, caption=caption)
+
+
 for label, found in by_net.items():
-    columns = pd.concat([of_scores(found, place).assign(what=what) for place, what in places.items()])
-    caption = f"<b>NM-F3 in numbers</b>, {label}, mean ± sd over seeds. The paper prints none."
-    display(show.measured(columns, rows="net", columns="what", **digits, caption=caption))
+    display(in_numbers(found, "net", f"<b>NM-F3</b>, {label} (the paper prints no numbers)"))
     accuracy = accuracy_of(found).assign(what="accuracy, %")
-    display(show.measured(accuracy, rows="net", columns="what", caption="<b>Accuracy</b>."))
+    display(show.measured(accuracy, rows="net", columns="what", caption="<b>Accuracy</b> of the same nets."))
 
 # %%
 gallery = [("image", list(x)), *((name, list(g)) for name, g in gradients.items())]
@@ -459,13 +442,7 @@ by_betas = {of.label: by_beta(of) for of in sets}
 # %%
 def drawn_betas(label: str, found: pd.DataFrame) -> plots.Shown:
     noise = [{"beta": b, "value": transforms.modulation_sd(carrier, b)} for b in found["beta"].unique()]
-    curves = {
-        "VII": of_scores(found),
-        "VII, own − another class": of_scores(found, "own − another class"),
-        "focus of the magnitude": of_scores(found, quantity="focus"),
-        "accuracy, %": accuracy_of(found),
-        "sd of the multiplier m": pd.DataFrame(noise),
-    }
+    curves = seen(found) | {"sd of the multiplier m": pd.DataFrame(noise)}
     figures = plots.curves_each(curves, "beta", COLOUR["NM"], smooth[label])
     told = f"<b>{label}</b>, {carrier}, {found['seed'].nunique()} seed(s); bands: 95 % t-intervals. Grey: as above."
     return plots.show_all(figures, alt="Against beta: panel", finding=told)
@@ -497,26 +474,22 @@ def by_carrier(of) -> pd.DataFrame:
 by_carriers = {of.label: by_carrier(of) for of in sets}
 
 
-def twins(label: str, found: pd.DataFrame) -> str:
-    for q, of in {"clean_accuracy": accuracy_of(found), "vii": of_scores(found)}.items():
-        noise = f"By the spread of all carriers, two differ beyond noise from {experiment.resolution(of):.3f} in VII."
-        if {"gamma", "exponential"} <= set(of["model"]):
-            apart = experiment.by_seed(of, "gamma", "exponential")
-            run.record("NM-E1", q, list(apart), dataset=label, of="gamma − exponential")
-            noise += f" Gamma − Exponential: {experiment.difference(of, 'gamma', 'exponential'):.3f}."
-    return noise
+def twins(label: str, of: pd.DataFrame) -> str:
+    if not {"gamma", "exponential"} <= set(of["model"]):
+        return "Gamma and Exponential were not both run."
+    apart = list(experiment.by_seed(of, "gamma", "exponential"))
+    run.record("NM-E1", "vii", apart, dataset=label, of="gamma − exponential")
+    return f"Gamma − Exponential: {experiment.difference(of, 'gamma', 'exponential'):.3f} in VII; noise, by the spread of all carriers: {experiment.resolution(of):.3f}."
 
 
 # %%
 def drawn_carriers(label: str, found: pd.DataFrame) -> plots.Shown:
     noise = {c: transforms.modulation_sd(c, beta) for c in found["model"].unique() if c != "none"}
     order = ["none", *sorted(noise, key=noise.get)]
-    panels = {"VII": of_scores(found), "VII, own − another class": of_scores(found, "own − another class")}
-    panels |= {"focus": of_scores(found, quantity="focus"), "accuracy, %": accuracy_of(found)}
     of_carrier = lambda c: COLOUR["standard" if c == "none" else "NM"]  # noqa: E731
     listed = ", ".join(f"{c} {noise[c]:.2f}" for c in order[1:])
-    told = f"<b>{label}</b>, from top to bottom by sd(m): {listed}. {twins(label, found)} Grey: as above."
-    figures = plots.dots_each(panels, order, of_carrier, smooth[label])
+    told = f"<b>{label}</b>, from top to bottom by sd(m): {listed}. {twins(label, of_scores(found))} Grey: as above."
+    figures = plots.dots_each(seen(found), order, of_carrier, smooth[label])
     return plots.show_all(figures, alt="By carrier: panel", finding=told)
 
 
@@ -561,32 +534,24 @@ badges.table([checked(name) for name in ORDER], caption=caption)
 
 # %%
 stages = metrics.demodulation(images, carrier=carrier, beta=beta, centre=first.centre)
-clean, back, filtered = (stages[name] for name in ("image x", "demodulated m·x", "filtered"))
-alike = {
-    "demodulated": metrics.image_correlation(back, clean),
-    "filtered": metrics.image_correlation(filtered, clean),
-}
+clean = stages["image x"]
+alike = {n: metrics.image_correlation(stages[n], clean) for n in ("demodulated m·x", "filtered")}
 for name, value in alike.items():
     run.record("NM-F2", "correlation", value, n=len(clean), dataset=images.label, of=name)
-fig, axes = plots.subplots(2, len(stages), size=(1.6 * len(stages), 3.6))
-for axis, under, (title, z) in zip(*axes, stages.items(), strict=True):
-    plots.draw_map(axis, z[0], limit=plots.scale(z[0]))
-    plots.draw_map(under, metrics.spectrum(z))
-    axis.set_title(title, fontsize=9)
 told = (
     f"{carrier}, β = {beta:g}. Above, one image around its mean; below, log amplitudes by frequency, mean of {len(clean)} images, zero in the middle. Demodulated images "
-    f"correlate with the originals by {alike['demodulated']:.2f}, after the Wiener filter by {alike['filtered']:.2f}."
+    f"correlate with the originals by {alike['demodulated m·x']:.2f}, after the Wiener filter by {alike['filtered']:.2f}."
 )
-plots.show(fig, alt="Carrier, image, modulated, demodulated, filtered image; below, spectra.", finding=told)
+plots.show(playground.stages(stages), alt="Stages of modulation, and their spectra.", finding=told)
 
 # %% [markdown]
 # ### NM-F6: eighty gradients
 
 # %%
-count = min(80, len(images.x_test))
-eighty = metrics.log_odds_gradient(net("NM"), images.x_test[:count], images.y_test[:count])
-figures = [plots.mosaic(images.x_test[:count], 10, signed=False), plots.mosaic(eighty, 10, signed=True)]
-told = f"The first {count} test images and their gradients in the noise-modulated {model} (seed {seeds[0]}): none selected. Each map ± its largest value."
+eighty = images.x_test[:80], images.y_test[:80]
+maps = metrics.log_odds_gradient(net("NM"), *eighty)
+figures = [plots.mosaic(eighty[0], 10, signed=False), plots.mosaic(maps, 10, signed=True)]
+told = f"The first {len(maps)} test images and their gradients in the noise-modulated {model} (seed {seeds[0]}): none selected. Each map ± its largest value."
 plots.show_all(figures, alt="Test images, and their gradients in the same places: panel", finding=told)
 
 # %% [markdown]
@@ -600,9 +565,7 @@ plots.show_all(figures, alt="Test images, and their gradients in the same places
 def frame(found: pd.DataFrame, inputs) -> tuple[dict, dict]:
     of = store.get(recipe(first, model, seeds[0], inputs), device=device)
     one = experiment.where(found, seed=seeds[0])
-    numbers = {"VII": of_scores(one), "VII, own − another class": of_scores(one, "own − another class")}
-    numbers |= {"focus": of_scores(one, quantity="focus"), "accuracy, %": accuracy_of(one)}
-    texts = {name: f"{value['value'].item():.3g}" for name, value in numbers.items()}
+    texts = {name: f"{value['value'].item():.3g}" for name, value in seen(one).items()}
     return playground.seen_in_training(of, x[:2], y[:2], inputs), texts
 
 
@@ -625,18 +588,12 @@ explorer.frames({"carrier": [c for (c,) in by_level]}, by_level, caption=told)
 
 
 # %%
-def seconds(name: str, seed: int) -> float:
-    """Of a step: the fastest of five, for anything that runs beside only adds."""
-    return min(training.time_step(nets[name, seed], images) for _ in range(5))
-
-
-cost = {name: [seconds(name, seed) for seed in seeds] for name in ORDER}
-ratio = {name: [t / base for t, base in zip(of, cost["standard"], strict=True)] for name, of in cost.items()}
-for name, values in (ratio | {"(T + 1) / 2": [(at_steps + 1) / 2] * len(seeds)}).items():
-    run.record("NM-C8", "relative_cost", values, model=model, training=name, dataset=images.label)
-rows = [{"model": n, "what": "of standard training", "value": v} for n, of in ratio.items() for v in of]
+cost = experiment.relative_cost(nets, images, base="standard")
+cost = cost.assign(quantity="relative_cost", what="of standard training")
+run.record_frame("NM-C8", cost.rename(columns={"model": "training"}), ["training"], **about)
+run.record("NM-C8", "relative_cost", [(at_steps + 1) / 2] * len(seeds), training="(T + 1) / 2", **about)
 caption = f"<b>NM-C8</b>: time of a step, {model}, batches of {batch_size}. An attack of T = {at_steps} steps needs T more forward and backward passes."
-show.measured(pd.DataFrame(rows), columns="what", best=False, digits=2, caption=caption)
+show.measured(cost, columns="what", best=False, digits=2, caption=caption)
 
 # %% [markdown]
 # (nm-d)=
@@ -661,13 +618,7 @@ def choices(seed: int) -> dict[str, Recipe]:
 if variants:
     found = measured(first, trained(first, choices)).rename(columns={"model": "choice"})
     record("NM-D", found.assign(model=model), first, "model", "choice")
-    panels = {"VII": of_scores(found), "own − another class": of_scores(found, "own − another class")}
-    panels |= {"focus": of_scores(found, quantity="focus")}
-    columns = pd.concat([of.assign(what=what) for what, of in panels.items()])
-    caption = (
-        f"<b>NM-D</b>: {images.label}, {model}, {carrier}, β = {beta:g}, mean ± sd over {len(seeds)} seed(s)."
-    )
-    display(show.measured(columns, rows="choice", columns="what", **digits, caption=caption))
+    display(in_numbers(found, "choice", f"<b>NM-D</b>, {images.label}, {model}"))
 else:
     print("NM-D was not run: variants=false in this profile.")
 
@@ -679,12 +630,9 @@ else:
 identities = metrics.modulation_identities(images, carrier=carrier, beta=beta)
 few = images.subset(n_train=min(len(images.x_train), 4 * batch_size))
 constant = part("noise_modulation", beta=1.0, centre=first.centre)
-weights = [
-    training.train(recipe(first, model, seeds[0], inputs), few)[0].state_dict() for inputs in (None, constant)
-]
-change = max((weights[0][k] - weights[1][k]).abs().max().item() for k in weights[0])
-at_one = {"identity": f"β = 1, {model}", "compares": "largest difference of a weight", "value": change}
-identities.append(at_one | {"expected": 0.0})
+gap = experiment.weight_gap(*(recipe(first, model, seeds[0], i) for i in (None, constant)), few)
+at_one = {"identity": f"β = 1, {model}", "compares": "largest difference of a weight"}
+identities.append(at_one | {"value": gap, "expected": 0.0})
 for row in identities:
     run.record("NM-ID", row["identity"], row["value"], n=1, expected=row["expected"])
 caption = "<b>NM-ID</b>: value should equal expected. β = 1 against standard training, from the same seed."
@@ -712,24 +660,29 @@ for quantity, places in (("clean_accuracy", 1), ("vii", 4)):
 told = f"{images.label}, {len(seeds)} seed(s). Accuracies in points."
 display(*verdicts.table(run.notebook, run.rows, told))
 
+
 # %% tags=["hide-input"]
-OWN, SAME, ANOTHER = "own", "own − same class", "own − another class"
-apart = {p: experiment.difference(of_scores(scores, p), "NM", "standard") for p in (OWN, SAME, ANOTHER)}
-noise = experiment.difference(of_scores(scores), "additive noise", "standard")
-hit = experiment.where(robust, attack=LINF)
-forced = {name: experiment.difference(hit, name, "standard") for name in ("NM", "additive noise")}
-missing = [
-    name for name, there in (("CIFAR-10", second), ("what the paper leaves open", variants)) if not there
-]
+def added(name: str, place: str = OWN) -> str:
+    return f"{experiment.difference(of_scores(scores, place), name, 'standard'):.3f}"
+
+
+noise, hit = "additive noise", experiment.where(robust, attack=LINF)
+forced = {name: experiment.difference(hit, name, "standard") for name in ("NM", noise, "AT")}
+in_nets = of_scores(
+    by_net[images.label].assign(kind=lambda f: f["model"], model=lambda f: f["training"]), quantity="focus"
+).groupby("kind")
+changes = ", ".join(f"{name} {experiment.difference(of, 'NM', 'standard'):.2f}" for name, of in in_nets)
+absent = {"CIFAR-10": second, "what the paper leaves open": variants}
+missing = " and ".join(name for name, there in absent.items() if not there)
 show.found(
     run,
     [
-        f"<b>VII has no zero.</b> Noise modulation takes it from {vii['standard']:.3f} to {vii['NM']:.3f}. Smooth maps that have seen no image score {COARSE.mean():.3f}, one in forty of them over {HIGH:.3f}; one sign everywhere {one_sign:.3f} ({show.link('nm-n', 'table')}).",
-        f"<b>About the image?</b> VII gains {apart[OWN]:.3f}; “own − another class” gains {apart[ANOTHER]:.3f}, “own − same class” {apart[SAME]:.3f} ({show.link('nm-s')}).",
-        f"<b>Signs and magnitudes part.</b> On the strokes the gradient is {focus['standard']:.2f} times its mean in standard nets, {focus['NM']:.2f} times after noise modulation, and {focus['AT']:.2f} times after adversarial training, whose VII is {vii['AT']:.3f} ({show.link('nm-s')}).",
-        f"<b>As much noise that does not follow the image</b> changes VII by {noise:.3f} and takes focus to {focus['additive noise']:.2f}. Under {LINF} it changes accuracy by {forced['additive noise']} points, noise modulation by {forced['NM']} ({show.link('nm-r', 'table')}).",
-        f"<b>The gradient matters.</b> Noise modulation's gain in VII is {gained} ({show.link('nm-g', 'table')}).",
-        f"Not run here: {' and '.join(missing) or 'nothing'}. {images.label}, {model}, {counts}; ± are 95 % t-intervals over seeds.",
+        f"<b>VII has no zero.</b> Noise modulation takes it from {vii['standard']:.3f} to {vii['NM']:.3f}. Smooth maps that have seen no image score {COARSE.mean():.3f}, one in forty of them over {HIGH:.3f}; one sign everywhere {blind[images.label]['one sign everywhere'][0]:.3f} ({show.link('nm-n', 'table')}).",
+        f"<b>Is the gain about the image?</b> Noise modulation adds {added('NM')} to VII, and {added('NM', SAME)} to what VII loses against other images of the class. As much noise that does not follow the image adds {added(noise)} and {added(noise, SAME)} ({show.link('nm-s')}).",
+        f"<b>Signs and magnitudes part.</b> On the strokes the gradient is {focus['standard']:.2f} times its mean in standard nets, {focus['NM']:.2f} times after noise modulation (VII {vii['NM']:.3f}), {focus['AT']:.2f} times after adversarial training (VII {vii['AT']:.3f}). Noise modulation changes this by: {changes} ({show.link('nm-s')}).",
+        f"<b>Robustness.</b> Under {LINF}, noise modulation changes accuracy by {forced['NM']} points, additive noise by {forced[noise]}, adversarial training by {forced['AT']} ({show.link('nm-r', 'table')}).",
+        f"<b>The gradient used</b>: noise modulation's gain in VII is {gained} ({show.link('nm-g', 'table')}).",
+        f"Not run here: {missing or 'nothing'}. {images.label}, {model}, {counts}; ± are 95 % t-intervals over seeds.",
     ],
 )
 
@@ -770,7 +723,7 @@ fidelity.table("noise_modulation")
 # pixel is bright in more than half of the images. `metrics.sign_cosine(map, x, mean=...)` scores any map.
 # ```
 #
-# ```{exercise} A null for your net
+# ```{exercise} A level for your net
 # :label: nm-ex-null
 # Why is *own − another* a better level than smooth random maps, and what would a gradient have to look like to have a large VII and nothing left of it?
 # ```

@@ -132,3 +132,29 @@ def test_dots_and_curves_show_mean_and_interval_over_seeds():
     low, high = plots.interval([1, 2, 3])
     band = fig.axes[0].collections[0].get_paths()[0].vertices[:, 1]
     assert band.min() == pytest.approx(low - high) and band.max() == pytest.approx(low + high)
+
+
+def test_several_figures_stand_in_one_row_that_wraps_and_have_one_finding():
+    figures = [plots.subplots(size=(2, 2))[0] for _ in range(3)]
+    html = plots.show_all(figures, alt="Panel", finding="found").html
+    assert html.count("<svg") == 3 and html.count("found") == 1 and "flex-wrap" in html
+    assert 'aria-label="Panel 2 of 3."' in html
+
+
+def test_a_level_beyond_the_points_is_not_drawn():
+    fig, axes = plots.subplots(size=(2, 2))
+    axes[0, 0].plot([0, 1], [0.1, 0.2])
+    plots.levels(axes[0, 0], {"low": [0.05, 0.15, 0.25], "high": [0.6]})
+    assert [line.get_label() for line in axes[0, 0].lines[1:]] == ["low"]
+    assert axes[0, 0].get_ylim()[1] < 0.3
+    plots.plt.close(fig)
+
+
+def test_a_mosaic_holds_every_picture_in_its_place():
+    pictures = torch.zeros(5, 1, 2, 2)
+    pictures[4] = 1
+    fig = plots.mosaic(pictures, 3, signed=False)
+    shown = fig.axes[0].images[0].get_array()
+    assert shown.shape == (6, 9, 3)
+    assert (shown[3:5, 3:5] == 1).all() and (shown[:2, :2] == 0).all()
+    plots.plt.close(fig)

@@ -1,7 +1,7 @@
 """What a reader with a kernel plays with: controls and a picture that follows them."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -80,6 +80,16 @@ def modulation(
         strict=True,
     ):
         plots.draw_map(axis, picture, limit=plots.scale(picture))
+        axis.set_title(title, fontsize=9)
+    return fig
+
+
+def stages(pictures: Mapping[str, Tensor]) -> Figure:
+    """The first of each stage of metrics.demodulation, and below the spectrum of all (NM figure 2)."""
+    fig, axes = plots.subplots(2, len(pictures), size=(1.6 * len(pictures), 3.6))
+    for axis, under, (title, z) in zip(*axes, pictures.items(), strict=True):
+        plots.draw_map(axis, z[0], limit=plots.scale(z[0]))
+        plots.draw_map(under, metrics.spectrum(z))
         axis.set_title(title, fontsize=9)
     return fig
 

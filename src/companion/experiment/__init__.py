@@ -12,7 +12,7 @@ from companion.experiment.comparing import (
     verdicts_of,
     where,
 )
-from companion.experiment.nets import Nets, choose_device, measure, train
+from companion.experiment.nets import Nets, choose_device, measure, relative_cost, train, weight_gap
 from companion.experiment.retraining import (
     Leak,
     area_under,
@@ -43,11 +43,13 @@ __all__ = [
     "mu_roar",
     "pred_power",
     "rank_correlation",
+    "relative_cost",
     "resolution",
     "retrained_accuracies",
     "retrainings",
     "train",
     "unmaskings",
     "verdicts_of",
+    "weight_gap",
     "where",
 ]

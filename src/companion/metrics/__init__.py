@@ -8,7 +8,7 @@ from companion.metrics.alignment_terms import (
     binarised_alignment,
     linearised_robustness,
 )
-from companion.metrics.blind_maps import blind_levels, blind_vii, planted_maps, smooth_maps
+from companion.metrics.blind_maps import blind_levels, blind_vii, planted_maps, planted_scores, smooth_maps
 from companion.metrics.boundary import (
     angle,
     boundary_normal,
@@ -84,6 +84,7 @@ __all__ = [
     "modulation_identities",
     "own_image",
     "planted_maps",
+    "planted_scores",
     "projection",
     "ratio",
     "sign_cosine",

@@ -1,13 +1,15 @@
 """What VII is of maps that have seen no image: the levels a net's VII is read against (ours)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from companion.data import Images
-from companion.metrics.vii import sign_cosine
+from companion.metrics.own_image import against_others
+from companion.metrics.vii import sign_cosines
 
 
 def smooth_maps(
@@ -37,28 +39,43 @@ def blind_vii(images: Images, *, grid: int, count: int, maps: int = 200, seed: i
     x, mean = images.x_test[:count], images.x_train.mean(0)
     generator = torch.Generator().manual_seed(seed)
     drawn = smooth_maps(maps, x.shape[1:], grid=grid, generator=generator).to(x)
-    return [sign_cosine(one[None], x, mean=mean).mean().item() for one in drawn]
+    return sign_cosines(drawn, x, mean=mean).mean(1).tolist()
 
 
 def blind_levels(images: Images, *, grids: Sequence[int], count: int) -> dict[str, list[float]]:
     """`blind_vii` for each grid, by name, and last the VII of one sign everywhere.
 
-    For images of fewer than 16 pixels a side a quarter of each grid. Errors as in `smooth_maps`.
+    For images of fewer than 16 pixels a side a quarter of each grid, under its own name. Errors as in
+    `smooth_maps`.
     """
-    points = [grid if images.size >= 16 else grid // 4 for grid in grids]
-    found = {f"smooth, {g}×{g} grid": blind_vii(images, grid=g, count=count) for g in points}
+    found = {f"smooth, {g}×{g} grid": blind_vii(images, grid=_fit(g, images), count=count) for g in grids}
     return found | {"one sign everywhere": blind_vii(images, grid=1, count=count, maps=1)}
+
+
+def _fit(grid: int, images: Images) -> int:
+    return grid if images.size >= 16 else grid // 4
 
 
 def planted_maps(images: Images, *, grid: int, count: int, seed: int = 0) -> dict[str, Tensor]:
     """Maps of the first `count` test images by what they know of them: (count, C, H, W) each.
 
     A new smooth map for each image; the mean training image of its class minus the mean of all; and the
-    image minus that mean, under N(0, 1) noise. grid: as in `smooth_maps`, with its errors.
+    image minus that mean, under N(0, 1) noise. grid: as in `blind_levels`.
     """
     x, y, mean = images.x_test[:count], images.y_test[:count], images.x_train.mean(0)
     generator = torch.Generator().manual_seed(seed)
-    smooth = smooth_maps(len(x), x.shape[1:], grid=grid, generator=generator).to(x)
+    smooth = smooth_maps(len(x), x.shape[1:], grid=_fit(grid, images), generator=generator).to(x)
     means = [images.x_train[images.y_train == label].mean(0) for label in range(images.n_classes)]
     noisy = x - mean + torch.randn(x.shape, generator=generator).to(x)
     return {"smooth, no image": smooth, "the class": torch.stack(means)[y] - mean, "the image": noisy}
+
+
+def planted_scores(images: Images, *, grid: int, count: int, draws: int = 5) -> list[dict[str, Any]]:
+    """metrics.against_others of `planted_maps`, drawn several times: its rows with `knows` and `seed`."""
+    seen = images.x_test[:count], images.y_test[:count]
+    return [
+        {"knows": name, "seed": seed, **row}
+        for seed in range(draws)
+        for name, maps in planted_maps(images, grid=grid, count=count, seed=seed).items()
+        for row in against_others(maps, *seen, mean=images.x_train.mean(0))
+    ]

@@ -44,7 +44,7 @@ def sign_cosine(maps: Tensor, x: Tensor, *, mean: Tensor | float) -> Tensor:
 
 
 def sign_cosines(maps: Tensor, x: Tensor, *, mean: Tensor | float, centred: bool = False) -> Tensor:
-    """`sign_cosine` of every map i (row) with every image j (column): (B, B).
+    """`sign_cosine` of every map (row) with every image (column): (M, B) for maps (M, ...) and x (B, ...).
 
     centred: subtract from each vector of signs its mean first, so that one sign everywhere scores 0.
     """
