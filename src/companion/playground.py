@@ -95,19 +95,17 @@ def stages(pictures: Mapping[str, Tensor]) -> Figure:
 
 
 def seen_in_training(net: nn.Module, x: Tensor, y: Tensor, inputs: Part | None) -> dict[str, bytes]:
-    """For an explorer: each image as training sees it, clipped, and the signs and the magnitude of the loss's
-    gradient in the net, as PNGs by name. inputs: the transform of the net's training, or None.
+    """For an explorer: the first image of x as training sees it, clipped, and the loss's gradient in the net,
+    its signs and its magnitude, as PNGs by name. inputs: the transform of the net's training, or None.
     """
-    copy = x
+    x, y, copy = x[:1], y[:1], x[:1]
     if inputs is not None:
         generator = torch.Generator(x.device).manual_seed(0)
         copy = getattr(transforms, inputs.name)(net, x, y, **inputs.kwargs, generator=generator).clamp(0, 1)
-    pictures = {}
-    for i, gradient in enumerate(metrics.log_odds_gradient(net, x, y)):
-        pictures[f"{i + 1}: in training"] = plots.png(copy[i])
-        for name, picture in (("signs", gradient.sign()), ("magnitude", gradient.abs())):
-            pictures[f"{i + 1}: {name}"] = plots.png(picture, limit=plots.scale(picture))
-    return pictures
+    gradient = metrics.log_odds_gradient(net, x, y)[0]
+    maps = {"gradient": gradient, "its signs": gradient.sign(), "its magnitude": gradient.abs()}
+    signed = {name: plots.png(of, limit=plots.scale(of)) for name, of in maps.items()}
+    return {"as training sees it": plots.png(copy[0]), **signed}
 
 
 def controls(draw: Callable[..., plots.Shown], *, live: bool, **choices: Any) -> Any:

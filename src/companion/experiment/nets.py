@@ -39,7 +39,7 @@ def train(
     return nets
 
 
-def relative_cost(nets: Nets, images: Images, *, base: str, turns: int = 8) -> pd.DataFrame:
+def relative_cost(nets: Nets, images: Images, *, base: str, turns: int = 5) -> pd.DataFrame:
     """Time of a training step of each net over that of the net `base` of its seed: model, seed, value.
 
     The nets take turns, and the fastest of each net's counts, for anything that runs beside only adds.
