@@ -688,10 +688,11 @@ else:
     print("IR-T2 was not run: cifar=false in this profile.")
 
 # %% [markdown]
+# (ir-claims)=
 # ## Verdicts on the paper's claims
 #
 # The rules are data, `book/claims/ir.yaml`, and were written down before this run; `companion claims` decides them again on any run's rows. The paper's claims are about MNIST and
-# CIFAR-10. On other images a verdict says whether the same statement holds *there*. Claims marked *(ours)* are not the paper's.
+# CIFAR-10; other images decide nothing about them. {doc}`../book/decisions` says how an answer is reached, and how often it is wrong.
 
 # %%
 told = f"{images.label}, {len(seeds)} seed(s). Accuracies in points; norms in logits per unit of l2."
@@ -712,6 +713,7 @@ show.found(
         f"The paper's control, a shuffled target, differs from no target by {gain(SHUFFLED, NONE, L2)} points at {L2} and {gain(SHUFFLED, NONE, LINF)} at {LINF}; after {epochs_long} epochs by {gain(SHUFFLED, NONE, L2, long)} and {gain(SHUFFLED, NONE, LINF, long)} ({show.link('ir-longer', 'table')}).",
         f"Other targets against no target, at {LINF}: the map at another image of the class {gain(ELSEWHERE, NONE, LINF)}, the image minus the mean, which needs no teacher, {gain(MINUS, NONE, LINF)}; own map without the norm {gain('no norm', NONE, LINF)} ({show.link('ir-controls')}).",
         f"From the standard net to {OURS} the true class's gradient goes from {fall['norm_true']}; the gradient of its lead, divided by the lead, from {fall['norm_per_margin']} ({show.link('ir-f4')}).",
+        f"{verdicts.in_short(run.notebook, run.rows)} ({show.link('ir-claims', 'verdicts')})",
         f"Not run here: {' and '.join(missing) or 'nothing'}; the paper trains 100 epochs on 60,000 images. {images.label}, {counts}; ± are 95 % t-intervals over seeds.",
     ],
 )

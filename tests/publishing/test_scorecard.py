@@ -43,7 +43,7 @@ def test_a_claim_links_to_the_cell_that_decides_it(soup):
 
 def test_verdicts_open_to_their_numbers_their_rows_and_the_cell(soup):
     cells = soup.select_one("tr[data-paper=P]").select("td")
-    assert [c["data-label"] for c in cells] == ["the paper's print", "this book's run (quick)"]
+    assert [c["data-label"] for c in cells] == ["The paper's print", "This book's run (quick)"]
     assert [d.text for d in cells[1].select("details > small")] == [
         "3 of 3 hold2 rows of runs/quick/p/results.json, the cell",
         "1 of 3 hold0 rows of runs/quick/p/results.json, the cell",

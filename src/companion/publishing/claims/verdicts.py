@@ -132,6 +132,41 @@ def tally(words: Sequence[str]) -> str:
     return f"{len(decided)} of {len(words)} decided: {', '.join(said)}"
 
 
+def answer(found: Sequence[ClaimVerdicts], source: str) -> str:
+    """What a source says of one paper's claims, in a sentence or two, as plain text.
+
+    The claims that fail are named, since they are what a reader asks for next.
+    """
+    of = {
+        s.claim.id: ledger.overall(s.verdicts[source])
+        for s in found
+        if not s.claim.ours and s.verdicts[source]
+    }
+    words = list(of.values())
+    decided = [w for w in words if w in judging.DECIDED]
+    if not decided:
+        return f"None of its {len(words)} claims is decided."
+    failed = ", ".join(id for id, word in of.items() if word == "not reproduced")
+    said = [
+        f"{words.count(w)} {w}" + (f" ({failed})" if w == "not reproduced" else "")
+        for w in judging.BADGES
+        if w in words
+    ]
+    return f"Of its {len(words)} claims: {', '.join(said)}."
+
+
+def in_short(notebook: str, rows: Iterable[Row]) -> str:
+    """What a chapter's rows say of each paper's claims, in a sentence a paper, as plain text."""
+    source = {"run": Source(list(rows))}
+    papers = ledger.of_notebook(notebook)
+    told = [answer(by_source(paper, source), "run") for paper in papers]
+    return (
+        told[0]
+        if len(told) == 1
+        else " ".join(f"{p.paper}: {of}" for p, of in zip(papers, told, strict=True))
+    )
+
+
 def as_text(found: Sequence[ClaimVerdicts]) -> list[str]:
     """The claims as an aligned table, a line a claim, image set and protocol, and what they come to."""
     sources = list(found[0].verdicts) if found else []

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from companion.publishing.claims import judging, ledger, verdicts
+from companion.publishing.claims import judging, verdicts
 from companion.publishing.claims.judging import Verdict
 from companion.publishing.claims.verdicts import PRINT, ClaimVerdicts, Source
 from companion.publishing.pages import forest, tables
@@ -45,11 +45,8 @@ def page(profile: str, link: str = "../{notebook}.html#{anchor}") -> str:
     papers = list(dict.fromkeys(s.paper.paper for s in found))
     head = "".join(f'<th scope="col">{escape(_source(name, profile))}</th>' for name in ("claim", *sources))
     body = "".join(_row(s, link, profile) for s in found)
-    answers = "".join(
-        _answer(paper, [s for s in found if s.paper.paper == paper], profile) for paper in papers
-    )
     return (
-        f'<div class="cmp-scorecard">{answers}'
+        f'<div class="cmp-scorecard">{_answers(found, papers, profile)}'
         f"<h2>How many are decided</h2>{_summary(found, papers, sources, profile)}"
         f"{_origins(found, sources, profile)}<h2>Every claim</h2>{_form(papers)}"
         '<div class="cmp-scroll"><table class="cmp-table cmp-cards cmp-claims">'
@@ -58,44 +55,25 @@ def page(profile: str, link: str = "../{notebook}.html#{anchor}") -> str:
     )
 
 
-def answer(found: Sequence[ClaimVerdicts], source: str) -> str:
-    """What a source says of one paper's claims, in a sentence or two, as plain text.
-
-    The claims that fail are named, since they are what a reader asks for next.
-    """
-    of = {
-        s.claim.id: ledger.overall(s.verdicts[source])
-        for s in found
-        if not s.claim.ours and s.verdicts[source]
-    }
-    words = list(of.values())
-    decided = [w for w in words if w in judging.DECIDED]
-    if not decided:
-        return f"None of its {len(words)} claims is decided."
-    said = [f"{words.count(w)} {phrase}" for w, phrase in _PHRASES.items() if w in words]
-    failed = [id for id, word in of.items() if word == "not reproduced"]
-    names = f" Not reproduced: {', '.join(failed)}." if failed else ""
-    return f"Of its {len(words)} claims {', '.join(said)}.{names}"
-
-
-_PHRASES = {
-    "reproduced": "hold",
-    "not reproduced": "do not",
-    "no difference": "come out as no difference",
-    "undecided": "are undecided",
-    "not tested here": "are not tested on their images",
-}
-
-
-def _answer(paper: str, found: Sequence[ClaimVerdicts], profile: str) -> str:
-    """One paper: what each run says of its claims, as a sentence and a forest plot; the largest run first."""
-    shown = ""
-    for source in reversed([name for name in found[0].verdicts if name != PRINT]):
-        if any(s.sources[source].rows for s in found):
-            name = _source(source, profile)
-            told = f"<b>{escape(name[0].upper() + name[1:])}.</b> {escape(answer(found, source))}"
-            shown += f"<p>{told}</p>{forest.plot(found, source, lambda claim: f'#{anchor(claim)}')}"
-    return f"<h2>{escape(paper)}</h2>{shown or '<p>Nothing was run.</p>'}"
+def _answers(found: Sequence[ClaimVerdicts], papers: Sequence[str], profile: str) -> str:
+    """A line a paper, then a forest plot for each: the largest run, and on demand the others."""
+    lines, plots = "", ""
+    for paper in papers:
+        of_paper = [s for s in found if s.paper.paper == paper]
+        title = escape(f"{paper}: {of_paper[0].paper.title}" if of_paper[0].paper.title else paper)
+        runs = [name for name in of_paper[0].verdicts if name != PRINT]
+        runs = [name for name in reversed(runs) if any(s.sources[name].rows for s in of_paper)]
+        told = [
+            f"<b>{escape(_source(name, profile))}</b>: {escape(verdicts.answer(of_paper, name))}"
+            for name in runs
+        ]
+        lines += f"<li><b>{title}.</b> {told[0] if told else 'Nothing was run.'}</li>"
+        drawn = [forest.plot(of_paper, name, lambda claim: f"#{anchor(claim)}") for name in runs]
+        plots += f"<h2>{title}</h2>" if drawn else ""
+        for place, (says, picture) in enumerate(zip(told, drawn, strict=True)):
+            folded = f"<details><summary>{says}</summary>{picture}</details>"
+            plots += folded if place else f"<p>{says}</p>{picture}"
+    return f'<ul class="cmp-answers">{lines}</ul>{plots}'
 
 
 def anchor(claim: str) -> str:
@@ -104,7 +82,7 @@ def anchor(claim: str) -> str:
 
 
 def _source(name: str, profile: str) -> str:
-    return f"this book's run ({profile})" if name == profile else name
+    return f"This book's run ({profile})" if name == profile else name[0].upper() + name[1:]
 
 
 def _summary(
