@@ -109,7 +109,10 @@ run.later("found")
 # **Noise modulation (NM).** Multiply the image by a carrier $c$ twice, modulating and demodulating, and rescale. With $N = C \cdot H \cdot W$ numbers in an image,
 #
 # $$
-# \min_\theta \mathbb E\big[\mathcal L\big(f_\theta(m \odot x), y\big)\big], \qquad m_n = \frac{N\,c_n^2}{\sum_k c_k^2}, \qquad c = \beta + (1-\beta)\,\delta ,
+# \begin{aligned}
+# & \min_\theta \mathbb E\big[\mathcal L\big(f_\theta(m \odot x), y\big)\big], \\
+# & m_n = \frac{N\,c_n^2}{\sum_k c_k^2}, \qquad c = \beta + (1-\beta)\,\delta ,
+# \end{aligned}
 # $$ (nm-modulational)
 #
 # with fresh $\delta \sim \mathcal N(0, I)$ for each image. The mean of $m$ is 1, $\beta = 1$ is standard training, and at test time nothing is modulated.
@@ -537,7 +540,7 @@ alike = {n: metrics.image_correlation(stages[n], clean) for n in ("demodulated m
 for name, value in alike.items():
     run.record("NM-F2", "correlation", value, n=len(clean), dataset=images.label, of=name)
 told = (
-    f"{carrier}, β = {beta:g}. Above, one image around its mean; below, log amplitudes by frequency, mean of {len(clean)} images, zero in the middle. Demodulated images "
+    f"{carrier}, β = {beta:g}. Left, an image around its mean; right, log amplitudes by frequency, mean of {len(clean)} images, zero in the middle. Demodulated images "
     f"correlate with the originals by {alike['demodulated m·x']:.2f}, after the Wiener filter by {alike['filtered']:.2f}."
 )
 plots.show(playground.stages(stages), alt="Stages of modulation, and their spectra.", finding=told)
@@ -624,7 +627,7 @@ else:
 # (nm-id)=
 # ### NM-ID: the algebra, executed
 
-# %%
+# %% tags=["hide-output"]
 identities = metrics.modulation_identities(images, carrier=carrier, beta=beta)
 few = images.subset(n_train=min(len(images.x_train), 4 * batch_size))
 constant = part("noise_modulation", beta=1.0, centre=first.centre)
@@ -651,8 +654,8 @@ for quantity, title, places in (("clean_accuracy", "accuracy, %", 1), ("vii", "V
 # %% [markdown]
 # ## Verdicts on the paper's claims
 #
-# The rules are data, `book/claims/nm.yaml`. The paper's claims are decided on VII as printed, with the exact gradient; ours, marked *(ours)*, on own − another and on the maps
-# that have seen no image. The rules of NM-A1 to NM-A3 were written after trials on held-out training images. The paper's claims are about MNIST and CIFAR-10; on other images a verdict says whether the same statement holds *there*.
+# The rules are data, `book/claims/nm.yaml`. The paper's claims are decided on VII as printed, with the exact gradient; ours on own − another, and on maps that have seen no image. What was
+# changed or written after trials on held-out training images says so.
 
 # %%
 told = f"{images.label}, {len(seeds)} seed(s). Accuracies in points."
@@ -675,7 +678,7 @@ missing = " and ".join(name for name, there in absent.items() if not there)
 show.found(
     run,
     [
-        f"<b>VII has no zero.</b> Noise modulation takes it from {vii['standard']:.3f} to {vii['NM']:.3f}. Smooth maps that have seen no image score {COARSE.mean():.3f}, one in forty of them over {HIGH:.3f}; one sign everywhere {blind[images.label]['one sign everywhere'][0]:.3f} ({show.link('nm-n', 'table')}).",
+        f"<b>VII has no natural zero.</b> Noise modulation takes it from {vii['standard']:.3f} to {vii['NM']:.3f}. Smooth maps that have seen no image score {COARSE.mean():.3f}, one in forty of them over {HIGH:.3f}; one sign everywhere {blind[images.label]['one sign everywhere'][0]:.3f} ({show.link('nm-n', 'table')}).",
         f"<b>Is the gain about the image?</b> Noise modulation adds {added('NM')} to VII, and {added('NM', SAME)} to what VII loses against other images of the class. As much noise that does not follow the image adds {added(noise)} and {added(noise, SAME)} ({show.link('nm-s')}).",
         f"<b>Signs and magnitudes part.</b> On the strokes the gradient is {focus['standard']:.2f} times its mean in standard nets, {focus['NM']:.2f} times after noise modulation (VII {vii['NM']:.3f}), {focus['AT']:.2f} times after adversarial training (VII {vii['AT']:.3f}). Noise modulation changes this by: {changes} ({show.link('nm-s')}).",
         f"<b>Robustness.</b> Under {LINF}, noise modulation changes accuracy by {forced['NM']} points, additive noise by {forced[noise]}, adversarial training by {forced['AT']} ({show.link('nm-r', 'table')}).",
@@ -689,13 +692,12 @@ show.found(
 #
 # Setting by setting. Where one is a parameter of this chapter, its values in the profiles stand below it. The same for all chapters: {doc}`../book/fidelity`.
 
-# %%
+# %% tags=["hide-output"]
 fidelity.table("noise_modulation")
 
 # %% [markdown]
-# **Errata used on this page.** NM-E1 (Gamma(1, 1) is Exponential(1)): {ref}`NM-F5 <nm-f5>`. NM-E3 (the absolute value before the mean): {ref}`NM-N <nm-n>`. NM-E4 (the link from gradient to noise is a heuristic, and the
-# additive noise is dropped on the way). NM-E6 (one model, one seed): intervals everywhere. NM-E2: the plateau begins at β < 0.6 in a caption and at 0.5 in the text; readable gradients “at” 0.8 and “below”. NM-E5: PGD
-# iterations are called epochs. NM-E7: eq. 8 is a one-dimensional Fourier transform of the flattened carrier; only its zero frequency is used. NM-E8: δ is three things, the attack, an additive noise and the carrier's noise.
+# **Errata used on this page.** NM-E1 (Gamma(1, 1) is Exponential(1)): {ref}`NM-F5 <nm-f5>`. NM-E2: the plateau begins at β < 0.6 in a caption, at 0.5 in the text. NM-E3 (the absolute value before the mean): {ref}`NM-N <nm-n>`. NM-E4 (from gradient
+# to noise by analogy). NM-E5: PGD iterations are called epochs. NM-E6 (one model, one seed): intervals everywhere. NM-E7: eq. 8 is one-dimensional; only its zero frequency is used. NM-E8: δ is three things.
 #
 # ## Exercises
 #

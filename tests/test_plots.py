@@ -117,6 +117,8 @@ def test_names_of_points_that_lie_together_are_moved_apart_and_led_to():
     assert list(heights) == ["a", "b", "c"] and heights["b"] - heights["a"] > 1
     led = [line for line in axis.lines if len(line.get_xdata()) == 2]
     assert [tuple(line.get_ydata()) for line in led] == [(y, heights[n]) for n, y in points["y"].items()]
+    assert plots.show(fig, alt="").html.count("fill: currentColor") >= len(axis.texts)
+    assert {text.get_color() for text in axis.texts} == {plots.STYLE["text.color"]}  # reads in the dark
 
 
 def test_dots_and_curves_show_mean_and_interval_over_seeds():

@@ -85,12 +85,14 @@ def modulation(
 
 
 def stages(pictures: Mapping[str, Tensor]) -> Figure:
-    """The first of each stage of metrics.demodulation, and below the spectrum of all (NM figure 2)."""
-    fig, axes = plots.subplots(2, len(pictures), size=(1.6 * len(pictures), 3.6))
-    for axis, under, (title, z) in zip(*axes, pictures.items(), strict=True):
+    """The first picture of each stage of metrics.demodulation, and the spectrum of all (NM figure 2)."""
+    fig, axes = plots.subplots(len(pictures), 2, size=(4.2, 1.5 * len(pictures)))
+    for (axis, beside), (name, z) in zip(axes, pictures.items(), strict=True):
         plots.draw_map(axis, z[0], limit=plots.scale(z[0]))
-        plots.draw_map(under, metrics.spectrum(z))
-        axis.set_title(title, fontsize=9)
+        plots.draw_map(beside, metrics.spectrum(z))
+        axis.set_ylabel(name.replace(" ", "\n"), rotation=0, ha="right", va="center")
+    axes[0, 0].set_title("one image")
+    axes[0, 1].set_title("spectrum")
     return fig
 
 
