@@ -155,8 +155,8 @@ sources.of(metrics.against_others, metrics.against, metrics.focus)
 # (nm-nets)=
 # ## The nets
 #
-# Four kinds of training share everything but what is done to the image. *Additive noise* is our control: Gaussian noise of the same mean power, the same in every
-# pixel, where modulation's noise is large where the image is far from its mean.
+# Four kinds of training differ in what is done to the image: nothing, NM, adversarial training (AT), and *additive noise*, our control: Gaussian noise of the same mean power
+# that is the same in every pixel, where modulation's is large where the image is far from its mean.
 
 # %%
 SMALL = {  # for 8x8 images
@@ -267,7 +267,7 @@ listed = "; ".join(f"{name} VII {vii[name]:.3f}, focus {focus[name]:.2f}" for na
 caption = (
     f"Test images of {images.label}, one of each of the first classes, none chosen by hand. Left, the signs of the loss's gradient (red: the loss rises "
     f"with the pixel; blue: it falls); right, its magnitude (white: zero), each map up to its largest value. {model}, seed {seeds[0]}. Means over "
-    f"{len(seeds)} seed(s): {listed}. Focus: the gradient's size on a digit's strokes over its mean."
+    f"{len(seeds)} seed(s): {listed}. Focus: the gradient's mean size where the image is brighter than the mean image, on a digit's strokes, over its mean size."
 )
 run.fill("picture", plots.show_all(figures, alt="Images and four nets' gradients,", finding=caption))
 
@@ -322,7 +322,7 @@ about = {"model": model, "dataset": images.label}
 run.record_frame("NM-S", exact.rename(columns={"model": "training"}), ["training", "against"], **about)
 finding = (
     f"{images.label}, {model}: mean, 95 % t-interval, {len(seeds)} seed(s). Grey: {', '.join(smooth[images.label])}, that has seen no image: mean and "
-    f"the middle 95 %; the coarsest reaches {HIGH:.3f}. Focus 1: as large on the strokes as elsewhere."
+    f"the middle 95 %; the coarsest reaches {HIGH:.3f}. Focus 1: as large on pixels brighter than the mean image as elsewhere."
 )
 figures = plots.dots_each(seen(scores), ORDER, COLOUR.get, smooth[images.label])
 plots.show_all(figures, alt="VII, focus, accuracy by kind of training: panel", finding=finding)
@@ -335,7 +335,7 @@ for quantity, title in (("vii", "VII"), ("focus", "focus")):
 
 # %% [markdown]
 # **What the noise should do to the magnitude.** To second order, noise in the input adds $\tfrac12 \sum_n \operatorname{var}(x'_n)\,\partial^2 \mathcal L/\partial x_n^2$ to the loss. Modulation's variance is
-# $\operatorname{sd}(m)^2 (x_n - \mu)^2$: it should make a net insensitive where the image is *far from its mean*, on the strokes, and leave it alone elsewhere. Noise that is the same everywhere has no such preference.
+# $\operatorname{sd}(m)^2 (x_n - \mu)^2$: it should make a net insensitive where the image is *far from its mean*, as on a digit's strokes, and leave it alone elsewhere. Noise that is the same everywhere has no such preference.
 #
 # (nm-g)=
 # ### NM-G: the paper's gradient and the exact one
@@ -679,8 +679,8 @@ show.found(
     run,
     [
         f"<b>VII has no natural zero.</b> Noise modulation takes it from {vii['standard']:.3f} to {vii['NM']:.3f}. Smooth maps that have seen no image score {COARSE.mean():.3f}, one in forty of them over {HIGH:.3f}; one sign everywhere {blind[images.label]['one sign everywhere'][0]:.3f} ({show.link('nm-n', 'table')}).",
-        f"<b>Is the gain about the image?</b> Noise modulation adds {added('NM')} to VII, and {added('NM', SAME)} to what VII loses against other images of the class. As much noise that does not follow the image adds {added(noise)} and {added(noise, SAME)} ({show.link('nm-s')}).",
-        f"<b>Signs and magnitudes part.</b> On the strokes the gradient is {focus['standard']:.2f} times its mean in standard nets, {focus['NM']:.2f} times after noise modulation (VII {vii['NM']:.3f}), {focus['AT']:.2f} times after adversarial training (VII {vii['AT']:.3f}). Noise modulation changes this by: {changes} ({show.link('nm-s')}).",
+        f"<b>Is it about the image?</b> A gradient that is agrees with its image more than with others of its class. Noise modulation changes that difference by {added('NM', SAME)}, and VII by {added('NM')}; as much noise that does not follow the image by {added(noise, SAME)} and {added(noise)} ({show.link('nm-s')}).",
+        f"<b>Signs and magnitudes.</b> On pixels brighter than the mean image, a digit's strokes, the gradient is {focus['standard']:.2f} times its mean in standard nets, {focus['NM']:.2f} times after noise modulation (VII {vii['NM']:.3f}), {focus['AT']:.2f} times after adversarial training (VII {vii['AT']:.3f}). Noise modulation changes this by: {changes} ({show.link('nm-s')}).",
         f"<b>Robustness.</b> Under {LINF}, noise modulation changes accuracy by {forced['NM']} points, additive noise by {forced[noise]}, adversarial training by {forced['AT']} ({show.link('nm-r', 'table')}).",
         f"<b>The gradient used</b>: noise modulation's gain in VII is {gained} ({show.link('nm-g', 'table')}).",
         f"Not run here: {missing or 'nothing'}. {images.label}, {model}, {counts}; ± are 95 % t-intervals over seeds.",
