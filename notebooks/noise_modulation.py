@@ -220,6 +220,7 @@ def net(name: str, seed: int = seeds[0]):
 
 # %%
 EXACT, FLOAT32 = metrics.GRADIENTS
+OWN, SAME, ANOTHER = "own", "own − same class", "own − another class"
 
 
 def measured(of, nets: dict) -> pd.DataFrame:
@@ -237,7 +238,7 @@ def accuracy_of(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def seen(scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    vii = {"VII": of_scores(scores), "VII, own − another class": of_scores(scores, "own − another class")}
+    vii = {"VII": of_scores(scores), "VII, own − another class": of_scores(scores, ANOTHER)}
     return vii | {"focus": of_scores(scores, quantity="focus"), "accuracy, %": accuracy_of(scores)}
 
 
@@ -308,7 +309,13 @@ known = pd.DataFrame(metrics.planted_scores(images, grid=min(grids), count=sign_
 known = experiment.where(known, quantity="vii")
 run.record_frame("NM-N", known, ["knows", "against"], dataset=images.label)
 caption = "<b>Planted maps</b>, by what they know: VII, mean ± sd over 5 draws."
-show.measured(known, rows="knows", columns="against", **in_vii, caption=caption)
+show.measured(
+    known[known["against"].isin((OWN, SAME, ANOTHER))],
+    rows="knows",
+    columns="against",
+    **in_vii,
+    caption=caption,
+)
 
 # %% [markdown]
 # (nm-s)=
@@ -327,11 +334,16 @@ finding = (
 figures = plots.dots_each(seen(scores), ORDER, COLOUR.get, smooth[images.label])
 plots.show_all(figures, alt="VII, focus, accuracy by kind of training: panel", finding=finding)
 
+
 # %%
-for quantity, title in (("vii", "VII"), ("focus", "focus")):
-    of = experiment.where(exact, quantity=quantity)
-    caption = f"<b>NM-S, {title}</b> against the own image and others, {model}, mean ± sd over {len(seeds)} seed(s)."
-    display(show.measured(of, columns="against", **in_vii, caption=caption))
+def in_numbers(found: pd.DataFrame, rows: str, caption: str) -> plots.Shown:
+    columns = [of_scores(found, place) for place in (OWN, SAME, ANOTHER)]
+    columns = pd.concat([*columns, of_scores(found, quantity="focus").assign(against="focus")])
+    caption = f"{caption}: VII, what it loses against other images, focus; mean ± sd over {found['seed'].nunique()} seed(s)."
+    return show.measured(columns, rows=rows, columns="against", **in_vii, caption=caption)
+
+
+in_numbers(scores, "model", f"<b>NM-S</b>, {images.label}, {model}")
 
 # %% [markdown]
 # **What the noise should do to the magnitude.** To second order, noise in the input adds $\tfrac12 \sum_n \operatorname{var}(x'_n)\,\partial^2 \mathcal L/\partial x_n^2$ to the loss. Modulation's variance is
@@ -396,16 +408,6 @@ def drawn_nets(label: str, found: pd.DataFrame) -> plots.Shown:
 display(*(drawn_nets(label, found) for label, found in by_net.items()))
 
 # %%
-OWN, SAME, ANOTHER = "own", "own − same class", "own − another class"
-
-
-def in_numbers(found: pd.DataFrame, rows: str, caption: str) -> plots.Shown:
-    columns = [of_scores(found, place) for place in (OWN, SAME, ANOTHER)]
-    columns = pd.concat([*columns, of_scores(found, quantity="focus").assign(against="focus")])
-    caption = f"{caption}: VII, what it loses against other images, focus; mean ± sd over {found['seed'].nunique()} seed(s)."
-    return show.measured(columns, rows=rows, columns="against", **in_vii, caption=caption)
-
-
 for label, found in by_net.items():
     display(in_numbers(found, "net", f"<b>NM-F3</b>, {label} (the paper prints no numbers)"))
     accuracy = accuracy_of(found).assign(what="accuracy, %")
@@ -589,12 +591,11 @@ explorer.over(("carrier", "image"), made, caption=f"<b>The carrier</b>, β = {be
 
 
 # %%
-cost = experiment.relative_cost(nets, images, base="standard")
-cost = cost.assign(quantity="relative_cost", what="of standard training")
+cost = experiment.relative_cost(nets, images, base="standard").assign(quantity="relative_cost")
 run.record_frame("NM-C8", cost.rename(columns={"model": "training"}), ["training"], **about)
 run.record("NM-C8", "relative_cost", [(at_steps + 1) / 2] * len(seeds), training="(T + 1) / 2", **about)
 caption = f"<b>NM-C8</b>: time of a step, {model}, batches of {batch_size}. An attack of T = {at_steps} steps needs T more forward and backward passes."
-show.measured(cost, columns="what", best=False, digits=2, caption=caption)
+show.measured(cost.assign(what="of standard"), columns="what", best=False, digits=2, caption=caption)
 
 # %% [markdown]
 # (nm-d)=
