@@ -185,18 +185,16 @@ def modulated(of, carrier: str = carrier, beta: float = beta, order: str = order
 
 
 def trainings(of) -> dict:
-    centre, attack = of.centre if order == "after" else 0.0, {"norm": "linf", "eps": eps}
+    centre = of.centre if order == "after" else 0.0
     sigma = transforms.as_much_noise(of.images.x_train, carrier=carrier, beta=beta, centre=centre)
-    noise, attack = (
-        part("additive_noise", sigma=round(sigma, 4)),
-        part("adversarial", **attack, steps=at_steps),
-    )
+    noise = part("additive_noise", sigma=round(sigma, 4))
+    attack = part("adversarial", norm="linf", eps=eps, steps=at_steps)
     return {"standard": None, "NM": modulated(of), "additive noise": noise, "AT": attack}
 
 
 # %%
-COLOUR = {"standard": "standard", "NM": "noise modulation", "AT": "adversarial"}
-COLOUR = {n: plots.COLOURS[of] for n, of in (COLOUR | {"additive noise": "additive noise"}).items()}
+COLOUR = {name: plots.COLOURS[name] for name in ("standard", "additive noise")}
+COLOUR |= {"NM": plots.COLOURS["noise modulation"], "AT": plots.COLOURS["adversarial"]}
 
 
 def kinds(seed: int) -> dict[str, Recipe]:
@@ -309,13 +307,8 @@ known = pd.DataFrame(metrics.planted_scores(images, grid=min(grids), count=sign_
 known = experiment.where(known, quantity="vii")
 run.record_frame("NM-N", known, ["knows", "against"], dataset=images.label)
 caption = "<b>Planted maps</b>, by what they know: VII, mean ± sd over 5 draws."
-show.measured(
-    known[known["against"].isin((OWN, SAME, ANOTHER))],
-    rows="knows",
-    columns="against",
-    **in_vii,
-    caption=caption,
-)
+kept = known[known["against"].isin((OWN, SAME, ANOTHER))]
+show.measured(kept, rows="knows", columns="against", **in_vii, caption=caption)
 
 # %% [markdown]
 # (nm-s)=
@@ -398,8 +391,7 @@ def drawn_nets(label: str, found: pd.DataFrame) -> plots.Shown:
     mean = {title: of.groupby("net")["value"].mean() for title, of in seen(found).items()}
     panels = ("VII", "VII, own − another class")
     points = [pd.DataFrame({"accuracy, %": mean["accuracy, %"], title: mean[title]}) for title in panels]
-    of_net = lambda name: COLOUR[name.split(", ")[1]]  # noqa: E731
-    figures = [plots.named_points(of, of_net, size=(4.8, 3.4)) for of in points]
+    figures = [plots.named_points(of, lambda n: COLOUR[n.split(", ")[1]], size=(4.8, 3.4)) for of in points]
     plots.levels(figures[0].axes[0], smooth[label])
     told = f"{label}, β = {beta:g}, {carrier}, means over {found['seed'].nunique()} seed(s). Grey: as above."
     return plots.show_all(figures, alt="VII against accuracy, net by net: panel", finding=told)
@@ -489,10 +481,10 @@ def twins(label: str, of: pd.DataFrame) -> str:
 def drawn_carriers(label: str, found: pd.DataFrame) -> plots.Shown:
     noise = {c: transforms.modulation_sd(c, beta) for c in found["model"].unique() if c != "none"}
     order = ["none", *sorted(noise, key=noise.get)]
-    of_carrier = lambda c: COLOUR["standard" if c == "none" else "NM"]  # noqa: E731
+    tint = dict.fromkeys(noise, COLOUR["NM"]) | {"none": COLOUR["standard"]}
     listed = ", ".join(f"{c} {noise[c]:.2f}" for c in order[1:])
     told = f"<b>{label}</b>, from top to bottom by sd(m): {listed}. {twins(label, of_scores(found))} Grey: as above."
-    figures = plots.dots_each(seen(found), order, of_carrier, smooth[label])
+    figures = plots.dots_each(seen(found), order, tint.get, smooth[label])
     return plots.show_all(figures, alt="By carrier: panel", finding=told)
 
 
