@@ -13,6 +13,7 @@ from companion.experiment.comparing import (
     where,
 )
 from companion.experiment.nets import Nets, choose_device, measure, relative_cost, train, weight_gap
+from companion.experiment.portable import portable
 from companion.experiment.retraining import (
     Leak,
     area_under,
@@ -41,6 +42,7 @@ __all__ = [
     "measure",
     "mu_kar",
     "mu_roar",
+    "portable",
     "pred_power",
     "rank_correlation",
     "relative_cost",
