@@ -278,6 +278,7 @@ run.fill("picture", plots.show_all(figures, alt="Images and four nets' gradients
 #
 # The paper gives no level to compare VII with. Independent random signs score $\sqrt{2/(\pi N)}$, but gradients are smooth, so that is too low a bar. The maps here are drawn without a look at any image:
 # Gaussian values on a coarse grid, bilinear to full size, the same in all channels; each map is scored on all test images, as a net that shows every image one map.
+# Measured so on 1,000 test images of CIFAR-10 (as JPEG 75): .090 on the 8×8 grid (95 % of the maps .058 to .142), .052 on 16×16; the paper's best net there scores .069. On MNIST: .104 (.042 to .254), .057.
 
 
 # %%
@@ -672,7 +673,7 @@ show.found(
     run,
     [
         f"<b>VII has no natural zero.</b> Noise modulation takes it from {vii['standard']:.3f} to {vii['NM']:.3f}. Smooth maps that have seen no image score {COARSE.mean():.3f}, one in forty of them over {HIGH:.3f}; one sign everywhere {blind[images.label]['one sign everywhere'][0]:.3f} ({show.link('nm-n', 'table')}).",
-        f"<b>Is it about the image?</b> A gradient that is agrees with its image more than with others of its class. Noise modulation changes that difference by {added('NM', SAME)}, and VII by {added('NM')}; as much noise that does not follow the image by {added(noise, SAME)} and {added(noise)} ({show.link('nm-s')}).",
+        f"<b>Is it about the image?</b> A gradient that follows its image agrees with it more than with other images of its class. Noise modulation changes that difference by {added('NM', SAME)}, and VII by {added('NM')}; as much noise that does not follow the image by {added(noise, SAME)} and {added(noise)} ({show.link('nm-s')}).",
         f"<b>Signs and magnitudes.</b> On pixels brighter than the mean image, a digit's strokes, the gradient is {focus['standard']:.2f} times its mean in standard nets, {focus['NM']:.2f} times after noise modulation (VII {vii['NM']:.3f}), {focus['AT']:.2f} times after adversarial training (VII {vii['AT']:.3f}). Noise modulation changes this by: {changes} ({show.link('nm-s')}).",
         f"<b>Robustness.</b> Under {LINF}, noise modulation changes accuracy by {forced['NM']} points, additive noise by {forced[noise]}, adversarial training by {forced['AT']} ({show.link('nm-r', 'table')}).",
         f"<b>The gradient used</b>: noise modulation's gain in VII is {gained} ({show.link('nm-g', 'table')}).",

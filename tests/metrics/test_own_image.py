@@ -108,10 +108,24 @@ class TestBlindMaps:
 
     @pytest.mark.parametrize(
         ("name", "coarse", "fine", "one"),
-        [("digits", 0.161, 0.144, 0.268), ("mnist_small", 0.101, 0.056, 0.587)],
+        [
+            ("digits", 0.161, 0.144, 0.268),
+            ("mnist_small", 0.101, 0.056, 0.587),
+            ("mnist", 0.104, 0.057, 0.659),
+            ("folder", 0.090, 0.052, 0.346),
+        ],
     )
     def test_the_levels_written_in_the_docs(self, name, coarse, fine, one):
-        found = metrics.blind_levels(data.load(name), grids=[8, 16], count=1000)
+        if name == "folder":
+            folder = data.sources.data_root() / "CIFAR-10 (JPEG)"
+            if not folder.is_dir():
+                pytest.skip(f"CIFAR-10 as JPEG files is not in {folder}")
+            name = f"folder:{folder}"
+        try:
+            images = data.load(name)
+        except data.DataMissing as missing:
+            pytest.skip(str(missing))
+        found = metrics.blind_levels(images, grids=[8, 16], count=1000)
         means = [sum(values) / len(values) for values in found.values()]
         assert means == pytest.approx([coarse, fine, one], abs=0.002)
         assert list(found) == ["smooth, 8×8 grid", "smooth, 16×16 grid", "one sign everywhere"]
