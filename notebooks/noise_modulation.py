@@ -475,7 +475,8 @@ def twins(label: str, of: pd.DataFrame) -> str:
         return "Gamma and Exponential were not both run."
     apart = list(experiment.by_seed(of, "gamma", "exponential"))
     run.record("NM-E1", "vii", apart, dataset=label, of="gamma − exponential")
-    return f"Gamma − Exponential: {experiment.difference(of, 'gamma', 'exponential'):.3f} in VII; noise, by the spread of all carriers: {experiment.resolution(of):.3f}."
+    noise = f"{experiment.resolution(of):.3f}" if of["seed"].nunique() > 1 else "not known from one seed"
+    return f"Gamma − Exponential: {experiment.difference(of, 'gamma', 'exponential'):.3f} in VII; noise, by the spread of all carriers: {noise}."
 
 
 # %%

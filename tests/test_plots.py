@@ -1,11 +1,13 @@
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from companion import data, models, plots
+from companion import data, models, playground, plots
 from companion.playground import controls, panel
+from companion.training import part
 
 
 def test_a_shown_figure_takes_the_pages_ink_and_carries_its_alt_text():
@@ -160,3 +162,24 @@ def test_a_mosaic_holds_every_picture_in_its_place():
     assert shown.shape == (6, 9, 3)
     assert (shown[3:5, 3:5] == 1).all() and (shown[:2, :2] == 0).all()
     plots.plt.close(fig)
+
+
+def test_modulation_and_what_training_sees_are_drawn():
+    images = data.load("digits", n_train=40, n_test=8)
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
+    chosen = {"carrier": "laplace", "beta": 0.3, "centre": (0.3,)}
+    fig = playground.modulation(net, images, 3, **chosen)
+    shown = [axis.get_title() for axis in fig.axes]
+    assert shown[0] == f"label {int(images.y_test[3])}" and shown[4] == "its signs"
+    signs = fig.axes[4].images[0].get_array()
+    assert set(np.unique(signs)) <= {-1.0, 0.0, 1.0}
+    with pytest.raises(ValueError, match="index=8; expected 0 to 7"):
+        playground.modulation(net, images, 8, **chosen)
+    plots.plt.close("all")
+    x, y = images.x_test, images.y_test
+    plain = playground.seen_in_training(net, x, y, None)
+    noisy = playground.seen_in_training(net, x, y, part("noise_modulation", **chosen))
+    first = "as training sees it"
+    assert plain[first] == plots.png(x[0]) != noisy[first]
+    assert {k: v for k, v in plain.items() if k != first} == {k: v for k, v in noisy.items() if k != first}
