@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-REBUILT = ["alignment_bounds", "interpretation_regularization"]
+REBUILT = ["alignment_bounds", "interpretation_regularization", "noise_modulation"]
 FOLDED = {"hide-input", "remove-input", "hide-cell", "remove-cell"}
 
 

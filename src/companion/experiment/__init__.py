@@ -10,15 +10,17 @@ from companion.experiment.comparing import (
     difference,
     differences,
     direction,
+    flattening,
     pearson,
     rank_correlation,
     relative,
+    resolution,
     shares,
     trends,
     verdicts_of,
     where,
 )
-from companion.experiment.nets import Nets, choose_device, measure, train
+from companion.experiment.nets import Nets, choose_device, measure, relative_cost, train, weight_gap
 from companion.experiment.portable import portable
 from companion.experiment.retraining import (
     Leak,
@@ -47,6 +49,7 @@ __all__ = [
     "difference",
     "differences",
     "direction",
+    "flattening",
     "mask_leak",
     "measure",
     "mu_kar",
@@ -56,6 +59,8 @@ __all__ = [
     "pred_power",
     "rank_correlation",
     "relative",
+    "relative_cost",
+    "resolution",
     "retrained_accuracies",
     "retrainings",
     "shares",
@@ -63,5 +68,6 @@ __all__ = [
     "trends",
     "unmaskings",
     "verdicts_of",
+    "weight_gap",
     "where",
 ]

@@ -20,6 +20,7 @@ from companion.metrics.alignment_terms import (
     binarised_alignment,
     linearised_robustness,
 )
+from companion.metrics.blind_maps import blind_levels, blind_vii, planted_maps, planted_scores, smooth_maps
 from companion.metrics.boundary import (
     angle,
     boundary_normal,
@@ -35,13 +36,23 @@ from companion.metrics.identities import jacobian_identities
 from companion.metrics.jacobian_norms import jacobian_norms
 from companion.metrics.localisation import bottom1, mass_on, ratio, top1
 from companion.metrics.manifold import changed, density, manifold_distance, projection
+from companion.metrics.modulation_identities import modulation_identities
+from companion.metrics.own_image import GRADIENTS, against, against_others, focus, own_image
 from companion.metrics.robustness import (
     clean_accuracy,
     reference_accuracy,
     robust_accuracy,
     scaled_accuracy,
 )
-from companion.metrics.vii import constant_sign_vii, sign_cosine, vii, vii_chance
+from companion.metrics.spectra import demodulation, image_correlation, spectrum, wiener
+from companion.metrics.vii import (
+    constant_sign_vii,
+    log_odds_gradient,
+    sign_cosine,
+    sign_cosines,
+    vii,
+    vii_chance,
+)
 
 __all__ = [
     "algebra",
@@ -51,6 +62,7 @@ __all__ = [
     "nearest_distance",
     "penalty_bracket",
     "shared_origin",
+    "GRADIENTS",
     "clean_accuracy",
     "counter_example",
     "reference_accuracy",
@@ -63,8 +75,12 @@ __all__ = [
     "Correlation",
     "alignment",
     "alignment_terms",
+    "against",
+    "against_others",
     "angle",
     "binarised_alignment",
+    "blind_levels",
+    "blind_vii",
     "bottom1",
     "boundary_normal",
     "boundary_point",
@@ -72,19 +88,31 @@ __all__ = [
     "constant_sign_vii",
     "correlation",
     "cosine_to_target",
+    "demodulation",
     "density",
+    "focus",
     "homogeneous_decomposition",
+    "image_correlation",
     "jacobian_norms",
     "line_of_means",
     "linearised_robustness",
     "mahalanobis",
+    "log_odds_gradient",
     "manifold_distance",
     "mass_on",
     "mean_displacement",
+    "modulation_identities",
+    "own_image",
+    "planted_maps",
+    "planted_scores",
     "projection",
     "ratio",
     "sign_cosine",
+    "sign_cosines",
+    "smooth_maps",
+    "spectrum",
     "top1",
     "vii",
     "vii_chance",
+    "wiener",
 ]
