@@ -6,6 +6,7 @@ from companion.experiment.comparing import (
     bends,
     beside,
     by_seed,
+    changes,
     compared,
     difference,
     differences,
@@ -21,6 +22,7 @@ from companion.experiment.comparing import (
     where,
 )
 from companion.experiment.nets import Nets, choose_device, measure, relative_cost, train, weight_gap
+from companion.experiment.noise_controls import noise_controls
 from companion.experiment.portable import portable
 from companion.experiment.retraining import (
     Leak,
@@ -43,6 +45,7 @@ __all__ = [
     "bends",
     "beside",
     "by_seed",
+    "changes",
     "choose_device",
     "compared",
     "diff_roar",
@@ -54,6 +57,7 @@ __all__ = [
     "measure",
     "mu_kar",
     "mu_roar",
+    "noise_controls",
     "pearson",
     "portable",
     "pred_power",

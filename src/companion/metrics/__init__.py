@@ -37,7 +37,14 @@ from companion.metrics.jacobian_norms import jacobian_norms
 from companion.metrics.localisation import bottom1, mass_on, ratio, top1
 from companion.metrics.manifold import changed, density, manifold_distance, projection
 from companion.metrics.modulation_identities import modulation_identities
-from companion.metrics.own_image import GRADIENTS, against, against_others, focus, own_image
+from companion.metrics.own_image import (
+    GRADIENTS,
+    against,
+    against_others,
+    focus,
+    own_image,
+    random_phases,
+)
 from companion.metrics.robustness import (
     clean_accuracy,
     reference_accuracy,
@@ -106,6 +113,7 @@ __all__ = [
     "planted_maps",
     "planted_scores",
     "projection",
+    "random_phases",
     "ratio",
     "sign_cosine",
     "sign_cosines",
