@@ -279,10 +279,7 @@ plots.save(plots.gallery(by_image, columns=["", *gradients], pixels="first colum
 scored = [(n, vii[n], blind_vii[n], focus[n], blind_focus[n]) for n in gradients]
 listed = "; ".join("{} VII {:.3f} ({:.3f}), focus {:.2f} ({:.2f})".format(*of) for of in scored)
 caption = f"Test images of {images.label}, one of each of the first classes, none chosen by hand. Left, the signs of the loss's gradient (red: the loss rises with the pixel; blue: it falls); right, its magnitude (white: zero), each map up to its largest value. "
-caption += f"{model}, seed {seeds[0]}. Means over {len(seeds)} seed(s), in brackets what a gradient scores that ignores its image (random phases; images of another class): {listed}. "
-caption += (
-    "Focus: the gradient's mean size where the image is brighter than the mean image, over its mean size."
-)
+caption += f"{model}, seed {seeds[0]}. Means over {len(seeds)} seed(s), in brackets what a gradient scores that ignores its image (random phases; images of another class): {listed}. Focus: the gradient's mean size where the image is brighter than the mean image, over its mean size."
 run.fill("picture", plots.show_all(figures, alt="Images and four nets' gradients, panel", finding=caption))
 
 # %% [markdown]
@@ -338,8 +335,7 @@ show.measured(kept, rows="knows", columns="against", **in_vii, caption=caption)
 
 # %%
 about = {"model": model, "dataset": images.label}
-finding = f"{images.label}, {model}: mean of each training, 95 % t-interval, {len(seeds)} seed(s). {GREY} "
-finding += "Intervals of two trainings may overlap where their difference, paired by seed, is clear: nets of a seed share their start and the order of the images."
+finding = f"{images.label}, {model}: mean of each training, 95 % t-interval, {len(seeds)} seed(s). {GREY} Intervals of two trainings may overlap where their difference, paired by seed, is clear: nets of a seed share their start and the order of the images."
 figures = plots.dots_each(seen(scores), ORDER, COLOUR.get, levels(scores))
 plots.show_all(figures, alt="By kind of training: panel", finding=finding)
 
