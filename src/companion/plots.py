@@ -84,6 +84,17 @@ def show(fig: Figure, *, alt: str, finding: str = "", width: str = "100%") -> Sh
     return Shown(f'<figure class="cmp-figure" style="margin:0;overflow-x:auto">{svg}</figure>{caption}')
 
 
+def show_all(figures: Sequence[Figure], *, alt: str, finding: str = "") -> Shown:
+    """Several figures, side by side where there is room and below each other on a phone; then `finding`.
+
+    alt: of all of them together.
+    """
+    drawn = [show(fig, alt=f"{alt} {i} of {len(figures)}.").html for i, fig in enumerate(figures, 1)]
+    panels = "".join(f'<div style="flex:1 1 18rem;max-width:36rem">{html}</div>' for html in drawn)
+    caption = f'<div class="cmp-finding"><p>{finding}</p></div>' if finding else ""
+    return Shown(f'<div style="display:flex;flex-wrap:wrap;gap:0.5rem 1rem">{panels}</div>{caption}')
+
+
 def save(fig: Figure, stem: Path, *, dpi: int = 200) -> None:
     """Close `fig` and write `stem`-light.png and `stem`-dark.png, with ink for either kind of page."""
     for theme, ink in (("light", "#24292f"), ("dark", "#ced6dd")):
@@ -225,6 +236,37 @@ def dots(panels: Mapping[str, Any], models: Sequence[str], colour: Callable[[str
         axis.set_title(title)
     axes[0, 0].set_yticks(range(len(models)), models)
     axes[0, 0].invert_yaxis()
+    return fig
+
+
+def toy_heat(panels: Mapping[str, Tensor], signal: Tensor, *, lowest: float = 0.8) -> Figure:
+    """Maps of a toy's points, a row each, divided by the row's largest |value|; a dot marks the signal.
+
+    panels: maps (N, d) by title. signal: (N, d), true at one entry of each row. lowest: the end of the colour
+    scale; SH's and BP's is 0.8.
+    """
+    fig, axes = subplots(1, len(panels), size=(0.5 + 1.5 * len(panels), 3.3), sharey=True)
+    at = signal.cpu().long().argmax(1)
+    for axis, (title, maps) in zip(axes[0], panels.items(), strict=True):
+        shown = maps.abs().cpu() / maps.abs().amax(1, keepdim=True).cpu().clamp_min(1e-30)
+        image = axis.imshow(shown, aspect="auto", cmap="viridis", vmin=lowest, vmax=1, interpolation="none")
+        axis.plot(at, range(len(at)), "o", color="#D55E00", markersize=2.5)
+        axis.set(title=title, yticks=[], xticks=range(0, maps.shape[1], 3))
+        axis.set_xticklabels([str(k + 1) for k in range(0, maps.shape[1], 3)])
+        axis.grid(False)
+    fig.colorbar(image, ax=axes[0, -1], extend="min", shrink=0.6, ticks=[lowest, 1])
+    return fig
+
+
+def toy_bars(gradient: Tensor, own: int) -> Figure:
+    """|gradient| at one point of a toy, a bar for each coordinate (d,), over the largest; `own` has the
+    signal."""
+    fig, axes = subplots(1, 1, size=(3.2, 1.9))
+    sizes = gradient.abs().cpu() / gradient.abs().max().cpu().clamp_min(1e-30)
+    colours = ["#D55E00" if k == own else "#8FA3B3" for k in range(len(sizes))]
+    axes[0, 0].bar(range(1, len(sizes) + 1), sizes, color=colours)
+    axes[0, 0].set(ylim=(0, 1.05), xticks=[1, own + 1, len(sizes)], yticks=[0, 1])
+    axes[0, 0].grid(False)
     return fig
 
 

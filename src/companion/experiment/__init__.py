@@ -10,7 +10,7 @@ from companion.experiment.comparing import (
     verdicts_of,
     where,
 )
-from companion.experiment.nets import Nets, choose_device, measure, train
+from companion.experiment.nets import Nets, choose_device, measure, train, untrained
 from companion.experiment.retraining import (
     Leak,
     area_under,
@@ -21,6 +21,7 @@ from companion.experiment.retraining import (
     retrained_accuracies,
     retrainings,
 )
+from companion.experiment.toy_nets import paper_steps, toy_attacked, toy_frame, toy_nets
 from companion.experiment.unmasking import pred_power, unmaskings
 
 __all__ = [
@@ -38,12 +39,17 @@ __all__ = [
     "measure",
     "mu_kar",
     "mu_roar",
+    "paper_steps",
     "pred_power",
     "rank_correlation",
     "retrained_accuracies",
     "retrainings",
+    "toy_attacked",
+    "toy_frame",
+    "toy_nets",
     "train",
     "unmaskings",
+    "untrained",
     "verdicts_of",
     "where",
 ]

@@ -8,7 +8,7 @@ import torch
 
 from companion import store
 from companion.data import Images
-from companion.training import Recipe
+from companion.training import Recipe, build_model
 
 #: Trained nets, as their recipes, by name and seed.
 Nets = Mapping[tuple[str, int], Recipe]
@@ -37,6 +37,14 @@ def train(
     announce(store.estimate(nets.values(), device=device))
     store.train_all(nets.values(), device=device, report=report)
     return nets
+
+
+def untrained(recipe: Recipe, *, device: str = "cpu") -> torch.nn.Module:
+    """The recipe's net before its first step, in eval mode."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        net = build_model(recipe, store.images(recipe.data, device))
+    return net.to(device).eval()
 
 
 def measure(

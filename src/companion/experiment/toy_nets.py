@@ -1,11 +1,13 @@
 """Nets on a toy's distinct points, trained by mini-batches in stacks and kept."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
+import pandas as pd
 import torch
 from safetensors.torch import load, save
 
-from companion import data
+from companion import data, metrics
 from companion.code import fingerprint
 from companion.store.files import folder, keep, verified
 from companion.store.keys import key
@@ -13,6 +15,9 @@ from companion.training import minibatches
 from companion.training.distinct_points import Trained
 from companion.training.loop import build_model
 from companion.training.recipe import Recipe, digest
+
+#: A kind of net with the weight of its penalty, and a seed.
+Place = tuple[tuple[str, float], int]
 
 
 def paper_steps(epochs: int, *, a_epoch: int, lr: float) -> list[float]:
@@ -24,45 +29,73 @@ def paper_steps(epochs: int, *, a_epoch: int, lr: float) -> list[float]:
 
 
 def toy_nets(
-    nets: Mapping[tuple[str, int], Recipe],
+    nets: Mapping[Place, Recipe],
     steps: Sequence[float],
     *,
+    train: Callable[..., list[Trained]] = minibatches.train,
     device: str = "cpu",
     report: Callable[[str], None] | None = None,
-) -> dict[tuple[str, int], Trained]:
-    """The nets after these steps of training.minibatches.train, by name and seed; kept, and found again.
+) -> dict[Place, Trained]:
+    """The nets after these steps of training, by name and seed; kept, and found again.
 
     What is missing is trained in one stack for each kind of penalty, with the loss and the travel of each.
+    train: minibatches.train, or distinct_points.train for full-batch training in a few growing steps.
     """
-    found: dict[tuple[str, int], Trained] = {}
-    missing: dict[str, list[tuple[str, int]]] = {}
+    found: dict[Place, Trained] = {}
+    missing: dict[str, list[Place]] = {}
     for place, recipe in nets.items():
-        if (kept := _kept(recipe, steps, device)) is not None:
+        if (kept := _kept(recipe, _path(recipe, steps, train), device)) is not None:
             found[place] = kept
         else:
             missing.setdefault(_kind(recipe), []).append(place)
     for places in missing.values():
-        for place, trained in zip(
-            places, _train([nets[p] for p in places], steps, device, report), strict=True
-        ):
-            found[place] = trained
+        stack = {place: nets[place] for place in places}
+        found |= _trained(stack, steps, train, device, report)
     return {place: found[place] for place in nets}
 
 
-def _train(recipes: list[Recipe], steps: Sequence[float], device: str, report) -> list[Trained]:
+def toy_frame(nets: Mapping[Place, Trained], blocks: int) -> pd.DataFrame:
+    """metrics.toy_scores of every net, its loss and travel: columns net, lambda, seed, quantity, value."""
+    rows = [
+        {"net": name, "lambda": weight, "seed": seed, "quantity": quantity, "value": value}
+        for ((name, weight), seed), of in nets.items()
+        for quantity, value in {
+            **metrics.toy_scores(of.net, blocks),
+            "loss": of.loss,
+            "travel": of.travel,
+        }.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def toy_attacked(
+    nets: Mapping[Place, Trained], blocks: int, *, radii: Mapping[str, Sequence[float]], steps: int
+) -> pd.DataFrame:
+    """metrics.toy_robustness of every net: columns net, seed, norm, radius, protocol, value."""
+    rows = [
+        {"net": name, "seed": seed, **row}
+        for ((name, _), seed), of in nets.items()
+        for row in metrics.toy_robustness(of.net, blocks, radii=radii, steps=steps)
+    ]
+    return pd.DataFrame(rows)
+
+
+def _trained(nets: Mapping[Place, Recipe], steps, train, device: str, report) -> dict[Place, Trained]:
+    recipes = list(nets.values())
+
     def progress(fraction: float) -> None:
         report(f"{len(recipes)} toy net(s), {recipes[0].loss.kwargs}: {fraction:.0%}")
 
-    trained = minibatches.train(recipes, steps, device=device, progress=report and progress)
+    trained = train(recipes, steps, device=device, progress=report and progress)
     for recipe, of in zip(recipes, trained, strict=True):
         tensors = {k: v.contiguous().cpu() for k, v in of.net.state_dict().items()}
         tensors["loss, travel"] = torch.tensor([of.loss, of.travel], dtype=torch.float64)
-        keep(_path(recipe, steps), save(tensors), {"toy net": recipe.as_dict()})
-    return trained
+        keep(_path(recipe, steps, train), save(tensors), {"toy net": recipe.as_dict()})
+    return dict(zip(nets, trained, strict=True))
 
 
-def _kept(recipe: Recipe, steps: Sequence[float], device: str) -> Trained | None:
-    if (stored := verified(_path(recipe, steps))) is None:
+def _kept(recipe: Recipe, path: Path, device: str) -> Trained | None:
+    if (stored := verified(path)) is None:
         return None
     tensors = load(stored)
     loss, travel = tensors.pop("loss, travel").tolist()
@@ -73,8 +106,8 @@ def _kept(recipe: Recipe, steps: Sequence[float], device: str) -> Trained | None
     return Trained(net.to(device).eval(), loss, travel)
 
 
-def _path(recipe: Recipe, steps: Sequence[float]):
-    code = fingerprint("companion.training.minibatches"), torch.__version__
+def _path(recipe: Recipe, steps: Sequence[float], train: Callable[..., list[Trained]]) -> Path:
+    code = fingerprint(train.__module__), torch.__version__
     return folder() / f"toy-{digest([key(recipe), list(steps), *code])}.safetensors"
 
 

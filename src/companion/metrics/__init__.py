@@ -21,6 +21,15 @@ from companion.metrics.gradient_norms import gradient_norms, target_cosine
 from companion.metrics.homogeneous import homogeneous_decomposition
 from companion.metrics.identities import jacobian_identities
 from companion.metrics.jacobian_norms import jacobian_norms
+from companion.metrics.leakage import (
+    block_scores,
+    by_block,
+    class_directions,
+    leak_scores,
+    leaking_identities,
+    mean_null_map,
+    predicted_gradient,
+)
 from companion.metrics.localisation import bottom1, mass_on, ratio, top1
 from companion.metrics.manifold import changed, density, manifold_distance, projection
 from companion.metrics.robustness import (
@@ -28,6 +37,14 @@ from companion.metrics.robustness import (
     reference_accuracy,
     robust_accuracy,
     scaled_accuracy,
+)
+from companion.metrics.strong_accuracy import strong_accuracy
+from companion.metrics.toy_scores import (
+    reach,
+    toy_gradient,
+    toy_points,
+    toy_robustness,
+    toy_scores,
 )
 from companion.metrics.vii import constant_sign_vii, sign_cosine, vii, vii_chance
 
@@ -45,26 +62,39 @@ __all__ = [
     "alignment_terms",
     "angle",
     "binarised_alignment",
+    "block_scores",
     "bottom1",
     "boundary_normal",
     "boundary_point",
+    "by_block",
     "changed",
+    "class_directions",
     "constant_sign_vii",
     "correlation",
     "cosine_to_target",
     "density",
     "homogeneous_decomposition",
     "jacobian_norms",
+    "leak_scores",
+    "leaking_identities",
     "line_of_means",
     "linearised_robustness",
     "mahalanobis",
     "manifold_distance",
     "mass_on",
+    "mean_null_map",
     "mean_displacement",
+    "predicted_gradient",
     "projection",
     "ratio",
+    "reach",
     "sign_cosine",
+    "strong_accuracy",
     "top1",
+    "toy_gradient",
+    "toy_points",
+    "toy_robustness",
+    "toy_scores",
     "vii",
     "vii_chance",
 ]
