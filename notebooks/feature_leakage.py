@@ -178,22 +178,19 @@ TRAININGS = {"standard": None, "AT": attack}
 common = {"optimiser": part("Adam", lr=block_lr), "epochs": block_epochs, "batch_size": block_batch}
 
 
-def block_recipes(seed: int, training: str) -> dict[tuple, Recipe]:
-    return {
-        (name, net, training): Recipe(
-            data=block_data(top), model=shape, inputs=TRAININGS[training], **common, seed=seed
-        )
-        for name, top in BLOCKS.items()
-        for net, shape in SHAPES.items()
-    }
+def block_nets(seed: int) -> dict[tuple, Recipe]:
+    places = [(name, net, training) for name in BLOCKS for net in SHAPES for training in TRAININGS]
+    made = {}
+    for name, net, training in places:
+        of = {"data": block_data(BLOCKS[name]), "model": SHAPES[net], "inputs": TRAININGS[training]}
+        made[name, net, training] = Recipe(**of, **common, seed=seed)
+    return made
+
+
+nets = experiment.train(block_nets, block_seeds, announce=run.announce, **how)
 
 
 # %%
-def every(seed: int) -> dict[tuple, Recipe]:
-    return {k: of for training in TRAININGS for k, of in block_recipes(seed, training).items()}
-
-
-nets = experiment.train(every, block_seeds, announce=run.announce, **how)
 PLACE = ["data", "model", "training"]
 
 
@@ -202,48 +199,38 @@ def labelled(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(net=frame["model"] + ", " + frame["training"])
 
 
+def net_of(*place: str):
+    return store.get(nets[place, block_seeds[0]], device=device)
+
+
 # %%
 scores = labelled(experiment.measure(metrics.block_scores, nets, patch=patch, **how))
 clean = labelled(experiment.measure(metrics.clean_accuracy, nets, **how))
-fresh = [
-    {"seed": seed, "data": d, "model": net, "training": "untrained", "quantity": q, "value": v}
-    for ((d, net, training), seed), recipe in nets.items()
-    if training == "standard"
-    for q, v in metrics.block_scores(
-        experiment.untrained(recipe, device=device), blocks[d], patch=patch
-    ).items()
-]
-scores = pd.concat([scores, pd.DataFrame(fresh).assign(net=lambda f: f["model"] + ", untrained")])
+untrained = {((d, net, "untrained"), s): of for ((d, net, t), s), of in nets.items() if t == "standard"}
+fresh = experiment.measure_untrained(metrics.block_scores, untrained, patch=patch, device=device)
+scores = pd.concat([scores, labelled(fresh)])
 run.record_frame("SH-B", scores, PLACE, dataset=BASE)
 run.record_frame("SH-B", clean, PLACE, dataset=BASE)
 run.record("data", "test images", len(images.x_test), dataset=images.label)
-
-
-def mass(d: str, net: str, training: str) -> float:
-    return experiment.where(scores, quantity="null_mass", data=d, model=net, training=training)[
-        "value"
-    ].mean()
-
+mass = experiment.where(scores, quantity="null_mass").groupby(PLACE)["value"].mean()
 
 # %% tags=["hide-input"]
 above = data.block_mnist.signal_mask(images.x_test, patch=patch)[:, 0, 0, 0]
 picked = [int(((images.y_test == k) & (above == up)).nonzero()[0]) for k in (0, 1) for up in (True, False)]
 
 
-def gradients(d: str, net: str, training: str, chosen: list[int]) -> list:
-    trained = store.get(nets[(d, net, training), block_seeds[0]], device=device)
-    return list(metrics.predicted_gradient(trained, blocks[d].x_test[chosen], blocks[d].y_test[chosen]))
+def gradients(net: str, training: str) -> list:
+    of = net_of("BlockMNIST", net, training)
+    return list(metrics.predicted_gradient(of, images.x_test[picked], images.y_test[picked]))
 
 
 rows = [("image", list(images.x_test[picked]))]
-rows += [(f"{net}, {t}", gradients("BlockMNIST", net, t, picked)) for net in SHAPES for t in TRAININGS]
+rows += [(f"{net}, {t}", gradients(net, t)) for net in SHAPES for t in TRAININGS]
 by_image = [("", [pictures[i] for _, pictures in rows]) for i in range(2)]
-plots.save(
-    plots.gallery(by_image, columns=[n for n, _ in rows], pixels="first column", cell=1.3),
-    run.folder / "question",
-)
+small = plots.gallery(by_image, columns=[n for n, _ in rows], pixels="first column", cell=1.3)
+plots.save(small, run.folder / "question")
 masses = "; ".join(
-    f"{net} {mass('BlockMNIST', net, 'standard'):.0f} % standard, {mass('BlockMNIST', net, 'AT'):.0f} % adversarially trained"
+    f"{net} {mass['BlockMNIST', net, 'standard']:.0f} % standard, {mass['BlockMNIST', net, 'AT']:.0f} % adversarially trained"
     for net in SHAPES
 )
 caption = (
@@ -251,12 +238,8 @@ caption = (
     f"{block_seeds[0]}, the first image of each kind). Of the gradient's size on the square, mean over {len(block_seeds)} seed(s): {masses}; spread evenly it would be 50 %."
 )
 figure = plots.gallery(rows, pixels="first row", cell=1.05)
-run.fill(
-    "picture",
-    plots.show(
-        figure, alt="Images of two blocks, and below each the gradients of four nets.", finding=caption
-    ),
-)
+alt = "Images of two blocks, and below each the gradients of four nets."
+run.fill("picture", plots.show(figure, alt=alt, finding=caption))
 
 # %% [markdown]
 # ## Experiments
@@ -270,30 +253,20 @@ run.fill(
 KINDS = {"untrained": "#8FA3B3", "standard": plots.COLOURS["standard"], "AT": plots.COLOURS["adversarial"]}
 names = [f"{net}, {kind}" for net in SHAPES for kind in KINDS]
 null = experiment.where(scores, quantity="null_mass").drop(columns="model").rename(columns={"net": "model"})
-panels = {d: experiment.where(null, data=d) for d in BLOCKS}
-by_data = {
-    net: experiment.where(scores, quantity="null_mass", model=net, training="standard").assign(
-        model=lambda f: f["data"]
-    )
-    for net in SHAPES
-}
+on_blocks = experiment.where(null, data="BlockMNIST")
+standard = experiment.where(scores, quantity="null_mass", training="standard")
+by_data = {net: experiment.where(standard, model=net).assign(model=lambda f: f["data"]) for net in SHAPES}
 more = {net: experiment.difference(of, *BLOCKS) for net, of in by_data.items()}
-saved = {
-    net: experiment.difference(experiment.where(null, data="BlockMNIST"), f"{net}, standard", f"{net}, AT")
-    for net in SHAPES
-}
+saved = {net: experiment.difference(on_blocks, f"{net}, standard", f"{net}, AT") for net in SHAPES}
 told = ". ".join(
     f"{net}: standard training leaves {more[net]} points more on BlockMNIST than on -Top, and {saved[net]} more than adversarial training"
     for net in SHAPES
 )
-figures = [
-    plots.dots({f"{d}: % on the null block": of}, names, lambda n: KINDS[n.split(", ")[1]])
-    for d, of in panels.items()
-]
+panels = {f"{d}: % on the null block": experiment.where(null, data=d) for d in BLOCKS}
+figures = [plots.dots({title: of}, names, lambda n: KINDS[n.split(", ")[1]]) for title, of in panels.items()]
 finding = f"<b>SH-B</b>: mean, 95 % t-interval, {len(block_seeds)} seed(s), {len(images.x_test)} test images. {told}."
-plots.show_all(
-    figures, alt="Fraction of the gradient on the null block for six kinds of nets,", finding=finding
-)
+alt = "Fraction of the gradient on the null block for six kinds of nets,"
+plots.show_all(figures, alt=alt, finding=finding)
 
 # %%
 budget = {"norm": block_norm, "eps": block_eps, "steps": attack_steps, "count": attack_images}
@@ -303,28 +276,30 @@ robust["quantity"] = "robust_accuracy"
 run.record_frame("SH-B", robust, [*PLACE, "attack", "protocol"], dataset=BASE)
 BALL = f"{block_norm} {block_eps:g}"
 titles = {"clean_accuracy": "accuracy, %", "robust_accuracy": f"{BALL}, %", "null_mass": "null block, %"}
-table = pd.concat(
-    [clean, robust, scores[(scores["training"] != "untrained") & (scores["quantity"] == "null_mass")]]
-)
+known = scores[(scores["training"] != "untrained") & (scores["quantity"] == "null_mass")]
+table = pd.concat([clean, robust, known])
 table = table.assign(what=table["quantity"].map(titles), kind=table["data"] + ", " + table["net"])
 caption = f"<b>SH-B in numbers</b>, mean ± sd over {len(block_seeds)} seed(s). {BALL}: strong protocol, PGD-{attack_steps}, {min(attack_images, len(images.x_test))} images."
 show.measured(table, rows="kind", columns="what", caption=caption, best=False)
 
 
 # %%
-def checked(net: str):
-    defended, plain = (nets[("BlockMNIST", net, t), block_seeds[0]] for t in ("AT", "standard"))
-    x, y = images.x_test[:attack_images], images.y_test[:attack_images]
-    ball = {"norm": block_norm, "eps": block_eps, "steps": attack_steps}
+def checked(name: str, defended: Recipe, plain: Recipe, norm: str, eps: float):
+    test = store.images(defended.data, device)
+    x, y = test.x_test[:attack_images], test.y_test[:attack_images]
     about = {"baseline": store.get(plain, device=device), "recipe": defended}
+    ball = {"norm": norm, "eps": eps, "steps": attack_steps}
     report = checks.fast(store.get(defended, device=device), x, y, **ball, **about)
-    expected = ["R10", "R11", *(["R9", "R12", "R22"] if run.profile == "smoke" else [])]
-    return run.check(f"BlockMNIST, {net}, adversarial", report, expected=expected)
+    untrained = ["R9", "R12", "R22"] if run.profile == "smoke" else []
+    return run.check(name, report, expected=["R10", "R11", *untrained])
 
 
-badges.table(
-    [checked(net) for net in SHAPES], caption=f"<b>Evaluation checks</b> at {BALL}, seed {block_seeds[0]}."
-)
+PAIR = ("AT", "standard")
+of_blocks = {net: [nets[("BlockMNIST", net, t), block_seeds[0]] for t in PAIR] for net in SHAPES}
+reports = [
+    checked(f"BlockMNIST, {net}, adversarial", *of, block_norm, block_eps) for net, of in of_blocks.items()
+]
+badges.table(reports, caption=f"<b>Evaluation checks</b> at {BALL}, seed {block_seeds[0]}.")
 
 # %% [markdown]
 # Rows R10 and R11 look at radii up to the whole box. They may fail here without stopping the chapter: with two classes a net can answer everything that is no digit with one of them, and from so far outside PGD finds no way to the other.
@@ -346,15 +321,7 @@ badges.table(
 # %% tags=["hide-input"]
 direction = metrics.class_directions(images, patch=patch)[-1].view(1, side, side)
 leaks = [
-    (
-        f"{net}, {t}",
-        [
-            metrics.mean_null_map(
-                store.get(nets[(d, net, t), block_seeds[0]], device=device), blocks[d], patch=patch
-            )
-            for d in BLOCKS
-        ],
-    )
+    (f"{net}, {t}", [metrics.mean_null_map(net_of(d, net, t), blocks[d], patch=patch) for d in BLOCKS])
     for net in SHAPES
     for t in TRAININGS
 ]
@@ -365,12 +332,8 @@ told = "; ".join(
     for net in SHAPES
 )
 finding = f"<b>SH-leak</b>: mean gradient on the lower block where it is the null block, images predicted as “{images.classes[-1]}”, seed {block_seeds[0]}. First row: μ<sub>c</sub> − μ<sub>¬c</sub>. Mean cosine, standard nets: {told}."
-plots.show(
-    figure,
-    alt="The difference of the class means, and mean gradients on the null block of four nets.",
-    finding=finding,
-    width="26rem",
-)
+alt = "The difference of the class means, and mean gradients on the null block of four nets."
+plots.show(figure, alt=alt, finding=finding, width="26rem")
 
 # %% [markdown]
 # (sh-d)=
@@ -380,11 +343,8 @@ plots.show(
 
 # %%
 ROAR = [("grey", net) for net in roar_nets] + [("colour", net) for net in colour_nets if colour]
-KINDS_OF = {
-    "mlp": {"hidden": tuple(mlp_hidden)},
-    "resnet": RESNET,
-    "compact_cnn": {"channels": (8, 16), "hidden": 50},
-}
+KINDS_OF = {"mlp": {"hidden": tuple(mlp_hidden)}, "resnet": RESNET}
+KINDS_OF["compact_cnn"] = {"channels": (8, 16), "hidden": 50}
 
 
 def judged(of: str, net: str, training: str, seed: int) -> Recipe:
@@ -408,10 +368,8 @@ def judged(of: str, net: str, training: str, seed: int) -> Recipe:
 def order(of: str, net: str, training: str, seed: int) -> Mask:
     if training == "random":
         return Mask(0.5, unit=roar_unit, fill="mean", seed=2 * seed)
-    gradient = part("loss_gradient", of="logit")
-    return Mask(
-        0.5, source=judged(of, net, training, seed), map=gradient, unit=roar_unit, fill="mean", seed=seed
-    )
+    how = {"map": part("loss_gradient", of="logit"), "unit": roar_unit, "fill": "mean"}
+    return Mask(0.5, source=judged(of, net, training, seed), **how, seed=seed)
 
 
 def orders(of: str, net: str) -> list[str]:
@@ -432,36 +390,26 @@ def plain(place: tuple) -> Recipe:
     return judged(*place[:2], "standard", place[3])
 
 
+asked = [(place, order(*place), roar_kept) for place in PLACES]
+asked += [(place, masks_alone(place), [roar_mask_kept]) for place in FROM_NET]
 wanted = [judged(*place) for place in FROM_NET]
-shares = {"kept": roar_kept, "mask alone": [roar_mask_kept]}
-for place in PLACES:
-    wanted += experiment.unmaskings(plain(place), order(*place), kept=roar_kept, seeds=[place[3]])
-for place in FROM_NET:
-    wanted += experiment.unmaskings(plain(place), masks_alone(place), kept=[roar_mask_kept], seeds=[place[3]])
+for place, mask, kept in asked:
+    wanted += experiment.unmaskings(plain(place), mask, kept=kept, seeds=[place[3]])
 run.announce(store.estimate(wanted, device=device))
 store.train_all(wanted, device=device, report=run.status)
 
 
 # %%
-def powers(place: tuple, mask: Mask, kept: list[float]) -> list[dict]:
-    how_many = {"kept": kept, "seeds": [place[3]], "device": device}
-    top, bottom = experiment.pred_power(plain(place), mask, **how_many)
+def power_of(place: tuple, mask: Mask, kept: list[float]) -> pd.DataFrame:
     label = store.images(plain(place).data, device).label
     names = {"dataset": label, "model": place[1], "training": place[2], "seed": place[3]}
-    ends = {"top": 100 * top[:, 0], "bottom": 100 * bottom[:, 0]}
-    ends["difference"] = ends["top"] - ends["bottom"]
-    return [
-        {**names, "kept": k, "end": end, "value": of[i].item()}
-        for end, of in ends.items()
-        for i, k in enumerate(kept)
-    ]
+    ball = f"{roar_norm} {roar_eps:g}" if place[2] == "AT" else "none"
+    found = experiment.powers(plain(place), mask, kept=kept, device=device)
+    return found.assign(**names, radius=ball, shows=mask.shows)
 
 
-power = pd.DataFrame([row for place in PLACES for row in powers(place, order(*place), roar_kept)])
-alone = pd.DataFrame(
-    [row for place in FROM_NET for row in powers(place, masks_alone(place), [roar_mask_kept])]
-)
-power["radius"] = [f"{roar_norm} {roar_eps:g}" if t == "AT" else "none" for t in power["training"]]
+everything = pd.concat([power_of(*of) for of in asked], ignore_index=True)
+power, alone = (experiment.where(everything, shows=shows) for shows in ("image", "mask"))
 LABELS = ["dataset", "model", "training", "kept"]
 diff = experiment.where(power, end="difference").assign(quantity="diff_roar")
 run.record_frame("SH-D", diff, [*LABELS, "radius"])
@@ -481,29 +429,21 @@ def drawn(label: str, net: str):
 
 
 def sign(net: str, training: str) -> str:
-    spreads = [
-        plots.interval(list(of["value"]))
-        for _, of in experiment.where(diff, model=net, training=training).groupby("kept")
-    ]
+    by_k = experiment.where(diff, model=net, training=training).groupby("kept")["value"]
+    spreads = [plots.interval(list(values)) for _, values in by_k]
     up, down = sum(m > h for m, h in spreads), sum(m < -h for m, h in spreads)
     return f"{net}, {training}: larger gradients reveal more at {up}, less at {down} of {len(spreads)} k"
 
 
 printed = pd.DataFrame(ledger.printed(run.notebook))
 printed = experiment.where(printed, quantity="diff_roar", dataset="CIFAR-10")
-printed["training"] = [
-    t if t == "standard" else f"AT, {r}" for t, r in zip(printed["training"], printed["radius"], strict=True)
-]
+name = {"standard": "standard"} | {r: f"AT, {r}" for r in printed["radius"].dropna()}
+printed["training"] = printed["radius"].fillna("standard").map(name)
 shades = dict(zip(printed["training"].unique(), ("#333333", "#D55E00", "#E69F00", "#CC79A7"), strict=False))
-paper = plots.panels(
-    {"the paper: CIFAR-10, ResNet-50": dict(list(printed.groupby("training")))},
-    "kept",
-    shades,
-    size=(3.8, 2.9),
-)
-figures = [
-    drawn(label, net) for label, net in diff[["dataset", "model"]].drop_duplicates().itertuples(index=False)
-]
+curves = {"the paper: CIFAR-10, ResNet-50": dict(list(printed.groupby("training")))}
+paper = plots.panels(curves, "kept", shades, size=(3.8, 2.9))
+pairs = diff[["dataset", "model"]].drop_duplicates().itertuples(index=False)
+figures = [drawn(label, net) for label, net in pairs]
 finding = f"<b>SH-D</b>, {len(roar_seeds)} seed(s), bands: 95 % t-intervals. {'; '.join(sign(net, t) for _, net in ROAR for t in ('standard', 'AT'))}. Last: read off the paper's figure."
 plots.show_all([*figures, paper], alt="DiffROAR against the fraction of coordinates shown,", finding=finding)
 
@@ -513,57 +453,39 @@ plots.show_all([*figures, paper], alt="DiffROAR against the fraction of coordina
 
 
 # %%
-def seen(place: tuple, k: float, index: int) -> dict[str, bytes]:
-    top, bottom, mask = (
-        store.images_of(r, device).x_test[index]
-        for of in (order(*place), masks_alone(place))
-        for r in experiment.unmaskings(plain(place), of, kept=[k], seeds=[place[3]])[
-            : 2 if of.shows == "image" else 1
-        ]
-    )
-    test = store.images(plain(place).data, device)
-    x, y = test.x_test[[index]], test.y_test[[index]]
-    gradient = metrics.predicted_gradient(store.get(judged(*place), device=device), x, y)[0]
-    drawn = {"image": plots.png(x[0]), "gradient": plots.png(gradient, limit=plots.scale(gradient))}
-    return drawn | {"top k": plots.png(top), "bottom k": plots.png(bottom), "mask of top k": plots.png(mask)}
+JUDGED = [("grey", net, t, roar_seeds[0]) for net in roar_nets for t in ("standard", "AT")]
+test = store.images(plain(JUDGED[0]).data, device)
+SHOWN = dict(zip(("first", "second", "third"), plots.one_of_each(test.y_test, 3), strict=False))
 
 
-# %%
-def frames() -> dict:
-    made, first = {}, [place for place in FROM_NET if place[3] == roar_seeds[0] and place[0] == "grey"]
-    test = store.images(plain(first[0]).data, device)
-    shown = dict(zip(("first", "second", "third"), plots.one_of_each(test.y_test, 3), strict=False))
-    for place in first:
-        of = experiment.where(power, model=place[1], training=place[2], seed=place[3])
-        for k in roar_kept:
-            told = {
-                end: f"{experiment.where(of, kept=k, end=end)['value'].mean():.0f} %"
-                for end in ("top", "bottom")
-            }
-            numbers = {f"accuracy, {end}": text for end, text in told.items()}
-            for name, index in shown.items():
-                made[f"{place[1]}, {place[2]}", name, k] = seen(place, k, index), numbers
+def seen(place: tuple, k: float) -> dict:
+    views = experiment.unmasked_views(plain(place), order(*place), kept=k, device=device)
+    maps = metrics.predicted_gradient(store.get(judged(*place), device=device), test.x_test, test.y_test)
+    of = experiment.where(power, model=place[1], training=place[2], seed=place[3], kept=k)
+    told = {f"accuracy, {e}": f"{v:.0f} %" for e, v in zip(of["end"], of["value"], strict=True)}
+    numbers = {n: told[n] for n in ("accuracy, top", "accuracy, bottom")}
+    made = {}
+    for name, i in SHOWN.items():
+        pictures = {"image": test.x_test[i]} | {n: v[i] for n, v in views.items()}
+        pictures = {n: plots.png(v) for n, v in pictures.items()}
+        pictures["gradient"] = plots.png(maps[i], limit=plots.scale(maps[i]))
+        made[f"{place[1]}, {place[2]}", name, k] = pictures, numbers
     return made
 
 
-made = frames()
-controls = dict(
-    zip(
-        ("judged net", "image", "fraction k"),
-        (list(dict.fromkeys(of)) for of in zip(*made, strict=True)),
-        strict=True,
-    )
-)
-explorer.frames(
-    controls, made, caption=f"Seed {roar_seeds[0]}; accuracies of the nets retrained on such images."
-)
+# %%
+made = {key: frame for place in JUDGED for k in roar_kept for key, frame in seen(place, k).items()}
+nets_of = list(dict.fromkeys(name for name, _, _ in made))
+controls = {"judged net": nets_of, "image": list(SHOWN), "fraction k": roar_kept}
+told = f"Seed {roar_seeds[0]}; accuracies of the nets retrained on such images. Grey: the mean of the data."
+explorer.frames(controls, made, caption=told)
 
 # %% [markdown]
 # **The mask carries information, too.** The order is cut from the gradient of the *predicted* class, on test images as well. Which pixels are shown can therefore give the decision away with nothing of the image left (for ROAR and KAR this is
 # {doc}`erratum BR-E12 <../book/errata>`). So the same nets are trained once more on the masks alone. This control is ours.
 
 # %%
-alone["judged"] = alone["model"] + ", " + alone["training"]
+alone = alone.assign(judged=alone["model"] + ", " + alone["training"])
 caption = f"<b>SH-D, the mask alone</b>, k = {roar_mask_kept:g}: per cent of the labels that nets get right which see which coordinates are shown and nothing else, mean ± sd over {len(roar_seeds)} seed(s)."
 show.measured(alone, rows="judged", columns="end", caption=caption, best=False)
 
@@ -583,20 +505,9 @@ show.measured(pd.concat([free, forced]), caption=caption, best=False)
 
 
 # %%
-def roar_checked(net: str):
-    defended, baseline = (judged("grey", net, t, roar_seeds[0]) for t in ("AT", "standard"))
-    test = store.images(defended.data, device)
-    x, y = test.x_test[:attack_images], test.y_test[:attack_images]
-    about = {"baseline": store.get(baseline, device=device), "recipe": defended}
-    ball = {"norm": roar_norm, "eps": roar_eps, "steps": attack_steps}
-    report = checks.fast(store.get(defended, device=device), x, y, **ball, **about)
-    untrained = ["R9", "R11", "R12", "R22"] if run.profile == "smoke" else []
-    return run.check(f"DiffROAR, {net}, adversarial", report, expected=untrained)
-
-
-badges.table(
-    [roar_checked(net) for net in roar_nets], caption=f"<b>Evaluation checks</b> at {roar_norm} {roar_eps:g}."
-)
+of_roar = {net: [judged("grey", net, t, roar_seeds[0]) for t in PAIR] for net in roar_nets}
+reports = [checked(f"DiffROAR, {net}", *of, roar_norm, roar_eps) for net, of in of_roar.items()]
+badges.table(reports, caption=f"<b>Evaluation checks</b> at {roar_norm} {roar_eps:g}.")
 
 # %% [markdown]
 # (sh-s)=
@@ -612,31 +523,20 @@ show.listed(
     identities, ["identity", "value"], caption="<b>SH-S, the closed form</b>, float64: all should be 0."
 )
 
+
 # %%
-LEAKING = {
-    "linear": ("linear", False),
-    "MLP": ("one_hidden", False),
-    "MLP, adversarial": ("one_hidden", True),
-}
-
-
 def leaking(seed: int) -> dict[str, Recipe]:
     of = {"relevant": leak_relevant, "noise_blocks": leak_noise, "block": leak_block, "eta": leak_eta}
     points = part("one_hot_blocks", **of, n_train=leak_n, split_seed=seed)
-    shapes = {"linear": part("linear"), "one_hidden": part("one_hidden", width=leak_width, init="torch")}
+    mlp = part("one_hidden", width=leak_width, init="torch")
     attack = part("adversarial", norm="linf", eps=leak_eps, steps=leak_at_steps)
-    sgd = {"optimiser": part("SGD", lr=leak_lr, momentum=0.9), "schedule": "constant", "batch_size": 100}
-    return {
-        name: Recipe(
-            data=points,
-            model=shapes[net],
-            inputs=attack if at else None,
-            **sgd,
-            epochs=leak_epochs,
-            seed=seed,
-        )
-        for name, (net, at) in LEAKING.items()
-    }
+    sgd = {"optimiser": part("SGD", lr=leak_lr, momentum=0.9), "schedule": "constant"}
+    made = {"linear": (part("linear"), None), "MLP": (mlp, None), "MLP, adversarial": (mlp, attack)}
+    how = {"data": points, "batch_size": 100, "epochs": leak_epochs, "seed": seed}
+    return {n: Recipe(model=net, inputs=inputs, **sgd, **how) for n, (net, inputs) in made.items()}
+
+
+LEAKING = list(leaking(leak_seeds[0]))
 
 
 # %%
@@ -684,7 +584,7 @@ display(*verdicts.table(run.notebook, run.rows, told))
 # %% tags=["hide-input"]
 largest = alone.loc[alone["value"].idxmax()]
 missing = [] if colour else ["CIFAR-10"]
-top_mass = ", ".join(f"{net} {mass('BlockMNIST-Top', net, 'standard'):.0f} %" for net in SHAPES)
+top_mass = ", ".join(f"{net} {mass['BlockMNIST-Top', net, 'standard']:.0f} %" for net in SHAPES)
 gaps = ", ".join(f"{net} {more[net]} points" for net in SHAPES)
 shape_of = "; ".join(
     f"{net} {cosine['BlockMNIST', net, 'standard']:.2f} and on -Top {cosine['BlockMNIST-Top', net, 'standard']:.2f}"
@@ -765,14 +665,10 @@ fidelity.table("feature_leakage")
 
 
 # %%
-def play(
-    image: int = 0, net: str = "CNN", training: str = "standard", radius: float = block_eps
-) -> plots.Shown:
-    of = store.get(nets[("BlockMNIST", net, training), block_seeds[0]], device=device)
-    fig = playground.panel(of, images, image, norm=block_norm, eps=radius)
-    return plots.show(
-        fig, alt=f"{net}, {training}: image {image}, its gradient, the attack, the attacked image."
-    )
+def play(image: int = 0, net: str = "CNN", training: str = "standard", radius: float = block_eps):
+    fig = playground.panel(net_of("BlockMNIST", net, training), images, image, norm=block_norm, eps=radius)
+    alt = f"{net}, {training}: image {image}, its gradient, the attack, the attacked image."
+    return plots.show(fig, alt=alt)
 
 
 choices = {"net": list(SHAPES), "training": list(TRAININGS), "radius": (0.0, 0.5, 0.01)}

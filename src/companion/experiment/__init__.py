@@ -10,7 +10,7 @@ from companion.experiment.comparing import (
     verdicts_of,
     where,
 )
-from companion.experiment.nets import Nets, choose_device, measure, train, untrained
+from companion.experiment.nets import Nets, choose_device, measure, measure_untrained, train
 from companion.experiment.retraining import (
     Leak,
     area_under,
@@ -22,7 +22,7 @@ from companion.experiment.retraining import (
     retrainings,
 )
 from companion.experiment.toy_nets import paper_steps, toy_attacked, toy_frame, toy_nets
-from companion.experiment.unmasking import pred_power, unmaskings
+from companion.experiment.unmasking import powers, pred_power, unmasked_views, unmaskings
 
 __all__ = [
     "Difference",
@@ -37,9 +37,11 @@ __all__ = [
     "differences",
     "mask_leak",
     "measure",
+    "measure_untrained",
     "mu_kar",
     "mu_roar",
     "paper_steps",
+    "powers",
     "pred_power",
     "rank_correlation",
     "retrained_accuracies",
@@ -48,8 +50,8 @@ __all__ = [
     "toy_frame",
     "toy_nets",
     "train",
+    "unmasked_views",
     "unmaskings",
-    "untrained",
     "verdicts_of",
     "where",
 ]

@@ -36,4 +36,4 @@ def block_cnn(
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)
-    return normalised(*layers)
+    return normalised(*layers, mean=None, std=None)
