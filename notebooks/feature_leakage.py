@@ -569,7 +569,15 @@ plots.show_all(figures, alt="Maps of points and of three nets' gradients, block 
 
 # %%
 caption = f"<b>SH-S in numbers</b>, mean ± sd over {len(leak_seeds)} seed(s); {leak_width:,} hidden units, η = {leak_eta:g}. Top1: the own block has the largest gradient, per cent of the points. Margin: of the points without noise, over the theorem's largest."
-show.measured(leak, columns="quantity", caption=caption, best=False, digits=2)
+SHORT = {
+    "top1": "top1, %",
+    "own_over_other": "own/other",
+    "noise_over_relevant": "noise/relevant",
+    "clean_accuracy": "right, %",
+    "margin_share": "margin",
+}
+table = leak.assign(quantity=leak["quantity"].map(SHORT)).rename(columns={"model": "net"})
+show.measured(table, rows="net", columns="quantity", caption=caption, best=False, digits=2)
 
 # %% [markdown]
 # (sh-claims)=
