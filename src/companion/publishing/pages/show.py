@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from math import isfinite
 from statistics import fmean, stdev
 from typing import Any
 
@@ -42,8 +43,8 @@ def link(anchor: str, words: str = "figure") -> str:
 
 
 def spread(values: Sequence[float]) -> tuple[float, float | None]:
-    """Mean and standard deviation; no deviation of a single value."""
-    return fmean(values), stdev(values) if len(values) > 1 else None
+    """Mean and standard deviation; no deviation of a single value, nor where one is infinite."""
+    return fmean(values), stdev(values) if len(values) > 1 and all(map(isfinite, values)) else None
 
 
 def measured(
