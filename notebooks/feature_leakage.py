@@ -22,13 +22,13 @@ cnn_width: int = 8  # in [1, inf): filters of its first stage; the paper's 64
 block_epochs: int = 10  # in [1, inf): passes over the training images
 block_batch: int = 50  # in [1, inf): images in a training step
 block_lr: float = 0.001  # in (0, inf): learning rate of Adam, falling to 0 along a cosine
-block_norm: str = "linf"  # one of l2, linf: ball of adversarial training
-block_eps: float = 0.1  # in (0, inf): its radius, pixels in [0, 1]; with 0.2 the small CNN learns nothing of so few images
+block_norm: str = "l2"  # one of l2, linf: ball of adversarial training
+block_eps: float = 2.0  # in (0, inf): its radius, pixels in [0, 1]: the largest of 1, 2 and 3 with which both nets learn the training images
 block_at_steps: int = 3  # in [1, inf): PGD steps in adversarial training
 attack_steps: int = 12  # in [1, inf): PGD steps of the attacks that judge
 attack_images: int = 100  # in [1, inf): test images attacked, at most
 roar_dataset: str = "mnist_small"  # one of mnist_small, digits, mnist, fashion_mnist, cifar10, folder:PATH: images of DiffROAR
-roar_n_train: int = 1000  # in [0, inf): training images, 0 for all
+roar_n_train: int = 800  # in [0, inf): training images, 0 for all
 roar_nets: list[str] = ["mlp", "compact_cnn"]  # one of mlp, compact_cnn, resnet, simple_cnn: nets whose gradients are judged
 roar_seeds: list[int] = [0, 1, 2]  # in [0, inf): one judged net and one pair of retrained nets each
 roar_kept: list[float] = [0.1, 0.3]  # in (0, 1): fractions k of the coordinates that are shown
@@ -50,7 +50,7 @@ leak_noise: int = 10  # in [1, inf): blocks that never do
 leak_block: int = 1  # in [1, inf): coordinates of a block
 leak_eta: float = 0.1  # in [0, 1): noise level of the blocks without signal
 leak_n: int = 2000  # in [2, inf): training points
-leak_width: int = 500  # in [1, inf): hidden units
+leak_width: int = 1000  # in [1, inf): hidden units
 leak_epochs: int = 40  # in [1, inf): passes over the training points
 leak_lr: float = 0.1  # in (0, inf): learning rate of SGD, with momentum 0.9
 leak_eps: float = 0.15  # in (0, 0.5): linf radius of adversarial training, coordinates in [0, 1], half of that in [-1, 1]
@@ -679,7 +679,7 @@ def play(image: int = 0, net: str = "CNN", training: str = "standard", radius: f
     return plots.show(fig, alt=alt)
 
 
-choices = {"net": list(SHAPES), "training": list(TRAININGS), "radius": (0.0, 0.5, 0.01)}
+choices = {"net": list(SHAPES), "training": list(TRAININGS), "radius": (0.0, 2 * block_eps, 0.01)}
 playground.controls(play, live=run.profile is None, image=(0, len(images.y_test) - 1), **choices)
 
 # %% [markdown]
