@@ -245,16 +245,18 @@ def toy_heat(panels: Mapping[str, Tensor], signal: Tensor, *, lowest: float = 0.
     panels: maps (N, d) by title. signal: (N, d), true at one entry of each row. lowest: the end of the colour
     scale; SH's and BP's is 0.8.
     """
-    fig, axes = subplots(1, len(panels), size=(0.5 + 1.5 * len(panels), 3.3), sharey=True)
+    fig, axes = subplots(1, len(panels), size=(0.6 + 1.7 * len(panels), 3.3), sharey=True)
     at = signal.cpu().long().argmax(1)
     for axis, (title, maps) in zip(axes[0], panels.items(), strict=True):
         shown = maps.abs().cpu() / maps.abs().amax(1, keepdim=True).cpu().clamp_min(1e-30)
         image = axis.imshow(shown, aspect="auto", cmap="viridis", vmin=lowest, vmax=1, interpolation="none")
         axis.plot(at, range(len(at)), "o", color="#D55E00", markersize=2.5)
-        axis.set(title=title, yticks=[], xticks=range(0, maps.shape[1], 3))
+        axis.set_title(title, fontsize=9)
+        axis.set(yticks=[], xticks=range(0, maps.shape[1], 3))
         axis.set_xticklabels([str(k + 1) for k in range(0, maps.shape[1], 3)])
         axis.grid(False)
-    fig.colorbar(image, ax=axes[0, -1], extend="min", shrink=0.6, ticks=[lowest, 1])
+    bar = fig.colorbar(image, ax=axes[0, -1], extend="min", shrink=0.6, ticks=[lowest, 1])
+    bar.ax.tick_params(colors=_INK)
     return fig
 
 
