@@ -544,8 +544,12 @@ leak_nets = experiment.train(leaking, leak_seeds, announce=run.announce, **how)
 found = experiment.measure(metrics.leak_scores, leak_nets, relevant=leak_relevant, block=leak_block, **how)
 right = experiment.measure(metrics.clean_accuracy, leak_nets, **how)
 leak = pd.concat([found, right])
-run.record_frame("SH-S", found.rename(columns={"model": "net"}), ["net"])
-run.record_frame("SH-S", right.rename(columns={"model": "net"}), ["net"])
+trained = {"linear": ("linear", "standard"), "MLP": ("MLP", "standard"), "MLP, adversarial": ("MLP", "AT")}
+for of in (found, right):
+    named = of.assign(
+        net=of["model"].map(lambda n: trained[n][0]), training=of["model"].map(lambda n: trained[n][1])
+    )
+    run.record_frame("SH-S", named, ["net", "training"])
 first = store.images(leaking(leak_seeds[0])["MLP"].data, device)
 x, y = first.x_test[:20], first.y_test[:20]
 maps = {"the points": metrics.by_block(2 * x - 1, leak_block)}
@@ -595,7 +599,7 @@ missing = [] if colour else ["CIFAR-10"]
 top_mass = ", ".join(f"{net} {mass['BlockMNIST-Top', net, 'standard']:.0f} %" for net in SHAPES)
 gaps = ", ".join(f"{net} {more[net]} points" for net in SHAPES)
 shape_of = "; ".join(
-    f"{net} {cosine['BlockMNIST', net, 'standard']:.2f} and on -Top {cosine['BlockMNIST-Top', net, 'standard']:.2f}"
+    f"{net} {cosine['BlockMNIST', net, 'standard']:.2f}, on -Top {cosine['BlockMNIST-Top', net, 'standard']:.2f}, after adversarial training {cosine['BlockMNIST', net, 'AT']:.2f}"
     for net in SHAPES
 )
 signs = "; ".join(sign(net, t) for _, net in ROAR for t in ("standard", "AT"))
