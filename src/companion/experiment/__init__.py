@@ -6,11 +6,22 @@ from companion.experiment.comparing import (
     compared,
     difference,
     differences,
+    flattening,
     rank_correlation,
+    resolution,
     verdicts_of,
     where,
 )
-from companion.experiment.nets import Nets, choose_device, measure, measure_untrained, train
+from companion.experiment.nets import (
+    Nets,
+    choose_device,
+    measure,
+    measure_untrained,
+    relative_cost,
+    train,
+    weight_gap,
+)
+from companion.experiment.portable import portable
 from companion.experiment.retraining import (
     Leak,
     area_under,
@@ -35,6 +46,7 @@ __all__ = [
     "diff_roar",
     "difference",
     "differences",
+    "flattening",
     "mask_leak",
     "measure",
     "measure_untrained",
@@ -42,8 +54,11 @@ __all__ = [
     "mu_roar",
     "paper_steps",
     "powers",
+    "portable",
     "pred_power",
     "rank_correlation",
+    "relative_cost",
+    "resolution",
     "retrained_accuracies",
     "retrainings",
     "toy_attacked",
@@ -53,5 +68,6 @@ __all__ = [
     "unmasked_views",
     "unmaskings",
     "verdicts_of",
+    "weight_gap",
     "where",
 ]

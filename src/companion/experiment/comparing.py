@@ -18,8 +18,14 @@ class Difference(NamedTuple):
     half: float
     n: int
 
+    def __format__(self, spec: str) -> str:
+        """Mean ± half-width; spec: of both numbers, ".1f" if empty."""
+        spec = spec or ".1f"
+        spread = f" ± {self.half:{spec}}" if self.n > 1 else " (one seed)"
+        return f"{self.mean:+{spec}}{spread}"
+
     def __str__(self) -> str:
-        return f"{self.mean:+.1f} ± {self.half:.1f}" if self.n > 1 else f"{self.mean:+.1f} (one seed)"
+        return format(self)
 
     @property
     def sign(self) -> int:
@@ -61,6 +67,31 @@ def differences(frame: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.Dat
         for seed, value in by_seed(of, more, less).items()
     ]
     return pd.DataFrame(rows)
+
+
+def resolution(frame: pd.DataFrame) -> float:
+    """What the difference of two models' means has to exceed not to be noise, if only these two are compared.
+
+    Half the width of its 95 % t-interval, from the spread between seeds pooled over all models: three seeds
+    of two models say little of a spread, and one pair of them may lie close together by chance. NaN for one
+    seed. frame: rows of one quantity, with the columns model, seed and value.
+    """
+    by_model = frame.groupby("model")["value"]
+    n, freedom = by_model.count().mean(), len(frame) - by_model.ngroups
+    if freedom < 1:
+        return float("nan")
+    within = ((frame["value"] - by_model.transform("mean")) ** 2).sum() / freedom
+    return float(stats.t.ppf(0.975, freedom) * (2 * within / n) ** 0.5)
+
+
+def flattening(frame: pd.DataFrame, x: str, at: float) -> dict[str, list[float]]:
+    """By seed: how far `value` changes from x = `at` to the largest x, and how far it ranges below `at`."""
+    table = frame.pivot(index="seed", columns=x, values="value")
+    low, end = table[[place for place in table if place <= at]], max(table)
+    return {
+        f"change from {at:g} to {end:g}": list((table[at] - table[end]).abs()),
+        f"range from {min(table):g} to {at:g}": list(low.max(axis=1) - low.min(axis=1)),
+    }
 
 
 def rank_correlation(frame: pd.DataFrame, x: str) -> float:

@@ -8,6 +8,7 @@ from companion.metrics.alignment_terms import (
     binarised_alignment,
     linearised_robustness,
 )
+from companion.metrics.blind_maps import blind_levels, blind_vii, planted_maps, planted_scores, smooth_maps
 from companion.metrics.boundary import (
     angle,
     boundary_normal,
@@ -32,12 +33,15 @@ from companion.metrics.leakage import (
 )
 from companion.metrics.localisation import bottom1, mass_on, ratio, top1
 from companion.metrics.manifold import changed, density, manifold_distance, projection
+from companion.metrics.modulation_identities import modulation_identities
+from companion.metrics.own_image import GRADIENTS, against, against_others, focus, own_image
 from companion.metrics.robustness import (
     clean_accuracy,
     reference_accuracy,
     robust_accuracy,
     scaled_accuracy,
 )
+from companion.metrics.spectra import demodulation, image_correlation, spectrum, wiener
 from companion.metrics.strong_accuracy import strong_accuracy
 from companion.metrics.toy_scores import (
     reach,
@@ -46,9 +50,17 @@ from companion.metrics.toy_scores import (
     toy_robustness,
     toy_scores,
 )
-from companion.metrics.vii import constant_sign_vii, sign_cosine, vii, vii_chance
+from companion.metrics.vii import (
+    constant_sign_vii,
+    log_odds_gradient,
+    sign_cosine,
+    sign_cosines,
+    vii,
+    vii_chance,
+)
 
 __all__ = [
+    "GRADIENTS",
     "clean_accuracy",
     "reference_accuracy",
     "robust_accuracy",
@@ -60,9 +72,13 @@ __all__ = [
     "Correlation",
     "alignment",
     "alignment_terms",
+    "against",
+    "against_others",
     "angle",
     "binarised_alignment",
     "block_scores",
+    "blind_levels",
+    "blind_vii",
     "bottom1",
     "boundary_normal",
     "boundary_point",
@@ -72,24 +88,35 @@ __all__ = [
     "constant_sign_vii",
     "correlation",
     "cosine_to_target",
+    "demodulation",
     "density",
+    "focus",
     "homogeneous_decomposition",
+    "image_correlation",
     "jacobian_norms",
     "leak_scores",
     "leaking_identities",
     "line_of_means",
     "linearised_robustness",
     "mahalanobis",
+    "log_odds_gradient",
     "manifold_distance",
     "mass_on",
     "mean_null_map",
     "mean_displacement",
     "predicted_gradient",
+    "modulation_identities",
+    "own_image",
+    "planted_maps",
+    "planted_scores",
     "projection",
     "ratio",
     "reach",
     "sign_cosine",
     "strong_accuracy",
+    "sign_cosines",
+    "smooth_maps",
+    "spectrum",
     "top1",
     "toy_gradient",
     "toy_points",
@@ -97,4 +124,5 @@ __all__ = [
     "toy_scores",
     "vii",
     "vii_chance",
+    "wiener",
 ]

@@ -121,6 +121,29 @@ def beside(
     return tables.table([row, *map(escape, heads)], body, caption=caption, kind="cmp-fold cmp-beside")
 
 
+def along(
+    run: Run, experiment: str, quantity: str, label: str, *, caption: str, digits: int, **where: Any
+) -> Table:
+    """A quantity of an experiment against a label with numbers: a column each for the paper's print, this
+    run and the recorded run, and each of their data sets.
+
+    where: labels that a row has to have if it has them at all.
+    """
+    sources = {"paper": ledger.printed(run.notebook), "here": run.rows, "recorded": run.recorded()}
+    cells: dict[tuple[float, str], float] = {}
+    for name, rows in sources.items():
+        for r in rows:
+            asked = r["experiment"] == experiment and r["quantity"] == quantity and label in r
+            if asked and all(r.get(k, v) == v for k, v in where.items()):
+                cells[round(r[label], 6), f"{name}: {r['dataset']}, {r['model']}"] = r["value"]
+    heads = list(dict.fromkeys(head for _, head in cells))
+    places = sorted({place for place, _ in cells})
+    body = [
+        [f"{p:g}", *(tables.number(cells.get((p, head)), digits=digits) for head in heads)] for p in places
+    ]
+    return tables.table([label, *map(escape, heads)], body, caption=caption, kind="cmp-fold")
+
+
 def listed(frame: Any, columns: Sequence[str], *, caption: str) -> Table:
     """Some columns of a frame as they are, numbers with six digits; the first names the row."""
 
