@@ -572,11 +572,11 @@ figures = [plots.toy_heat(half, own, lowest=0.0) for half in halves]
 plots.show_all(figures, alt="Maps of points and of three nets' gradients, block by block,", finding=finding)
 
 # %%
-caption = f"<b>SH-S in numbers</b>, mean ± sd over {len(leak_seeds)} seed(s); {leak_width:,} hidden units, η = {leak_eta:g}. Top1: the own block has the largest gradient, per cent of the points. Margin: of the points without noise, over the theorem's largest."
+caption = f"<b>SH-S in numbers</b>, mean ± sd over {len(leak_seeds)} seed(s); {leak_width:,} hidden units, η = {leak_eta:g}. Top1: the own block has the largest gradient, per cent of the points. Own: gradient there over that of the other relevant blocks; noise: of a noise block over a relevant one. Margin: of the points without noise, over the theorem's largest."
 SHORT = {
     "top1": "top1, %",
-    "own_over_other": "own/other",
-    "noise_over_relevant": "noise/relevant",
+    "own_over_other": "own",
+    "noise_over_relevant": "noise",
     "clean_accuracy": "right, %",
     "margin_share": "margin",
 }
