@@ -43,8 +43,10 @@ def class_directions(images: Images, *, patch: str) -> Tensor:
 
 
 def mean_null_map(net: nn.Module, images: Images, *, patch: str) -> Tensor:
-    """Mean gradient on the lower block, (1, H, W), of test images predicted as the last class whose null block
-    is there; NaN where there is none."""
+    """Mean gradient on the lower block, (1, H, W), of test images that have the null block there.
+
+    Of those predicted as the last class; NaN where there is none.
+    """
     half = images.x_test.shape[2] // 2
     lower = data.block_mnist.signal_mask(images.x_test, patch=patch)[:, 0, 0, 0]
     chosen = lower & (_predicted(net, images.x_test) == images.n_classes - 1)
