@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load, save
 
 from companion import data, metrics
-from companion.code import fingerprint
+from companion.code import PACKAGE, code_hash
 from companion.store.files import folder, keep, verified
 from companion.store.keys import key
 from companion.training import minibatches
@@ -18,6 +18,8 @@ from companion.training.recipe import Recipe, digest
 
 #: A kind of net with the weight of its penalty, and a seed.
 Place = tuple[tuple[str, float], int]
+
+_CODE = ("distinct_points.py", "minibatches.py")
 
 
 def paper_steps(epochs: int, *, a_epoch: int, lr: float) -> list[float]:
@@ -107,8 +109,10 @@ def _kept(recipe: Recipe, path: Path, device: str) -> Trained | None:
 
 
 def _path(recipe: Recipe, steps: Sequence[float], train: Callable[..., list[Trained]]) -> Path:
-    code = fingerprint(train.__module__), torch.__version__
-    return folder() / f"toy-{digest([key(recipe), list(steps), *code])}.safetensors"
+    """By recipe, whose key covers data, net and loss, steps and the code of both ways to train."""
+    files = {name: (PACKAGE / "training" / name).read_text("utf-8") for name in _CODE}
+    parts = key(recipe), list(steps), train.__module__, code_hash(files), torch.__version__
+    return folder() / f"toy-{digest(parts)}.safetensors"
 
 
 def _kind(recipe: Recipe) -> str:
