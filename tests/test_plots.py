@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from companion import data, models, playground, plots
-from companion.playground import controls, panel
+from companion.playground import alignment_panel, controls, panel
 from companion.training import part
 
 
@@ -136,6 +136,32 @@ def test_dots_and_curves_show_mean_and_interval_over_seeds():
     low, high = plots.interval([1, 2, 3])
     band = fig.axes[0].collections[0].get_paths()[0].vertices[:, 1]
     assert band.min() == pytest.approx(low - high) and band.max() == pytest.approx(low + high)
+
+
+def test_points_are_one_a_row_hollow_where_asked_and_infinite_ones_left_out():
+    frame = pd.DataFrame({"x": [1.0, 2.0, float("inf")], "y": [3.0, 4.0, 5.0], "model": [0.1, 0.2, 0.2]})
+    colours = plots.ramp([0.1, 0.2])
+    panels = {"one": frame, "two": frame, "three": frame}
+    fig = plots.points(panels, "x", "y", colours, filled=lambda row: row["model"] < 0.2, names="λ")
+    assert [axis.get_title() for axis in fig.axes] == ["one", "two", "three"]
+    dots = fig.axes[0].lines
+    assert [(d.get_xdata()[0], d.get_ydata()[0]) for d in dots] == [(1, 3), (2, 4)]
+    assert [d.get_markerfacecolor() for d in dots] == [colours[0.1], "none"]
+    assert fig.axes[0].get_ylim()[0] == 0  # lengths start at zero
+    assert [t.get_text() for t in fig.legends[0].get_texts()] == ["0.1", "0.2"]
+    equal = plots.points({"": frame}, "x", "y", colours, diagonal=True, columns=1)
+    assert list(equal.axes[0].lines[-1].get_xdata()) == [1, 2]
+
+
+def test_the_alignment_panel_stacks_the_terms_of_the_bounds():
+    torch.manual_seed(0)
+    net, images = models.digits_cnn().eval(), data.load("digits")
+    fig = alignment_panel(net, images, 3, origin=0.5, common=0.2)
+    bars = fig.axes[-1].patches
+    first = [bar.get_width() for bar in bars]
+    assert len(first) == 8 and first[0] <= first[1] + first[2] + 1e-6 <= sum(first[3:6]) + 1e-5
+    with pytest.raises(ValueError, match="index=400"):
+        alignment_panel(net, images, 400)
 
 
 def test_several_figures_stand_in_one_row_that_wraps_and_have_one_finding():

@@ -6,12 +6,15 @@ from html import escape
 from typing import Any
 
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from companion import attacks, metrics, plots, saliency, transforms
 from companion.data import Images
 from companion.training import Part
+
+_SHADES = ("#56B4E9", "#E69F00", "#CC79A7")  # an alignment, and what is added to it
 
 
 def panel(net: nn.Module, images: Images, index: int, *, norm: str, eps: float, steps: int = 40) -> Figure:
@@ -49,6 +52,51 @@ def panel(net: nn.Module, images: Images, index: int, *, norm: str, eps: float, 
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, fontsize=8.5)
     return fig
+
+
+def alignment_panel(
+    net: nn.Module, images: Images, index: int, *, origin: float = 0.0, common: float = 0.0
+) -> Figure:
+    """Test image `index`, ET's three gradients, and as bars the terms of ET's theorems 2 and 3.
+
+    origin, common: as in metrics.alignment_terms; they move terms and bounds and no decision. common is in
+    units of ||g|| / ||x - origin||. Raises ValueError for an index out of range.
+    """
+    if not 0 <= index < len(images.y_test):
+        raise ValueError(f"index={index}; expected 0 to {len(images.y_test) - 1}")
+    x = images.x_test[index : index + 1]
+    unit = metrics.alignment_terms(net, x, origin=origin).g.norm() / (x - origin).norm().clamp_min(1e-12)
+    terms = metrics.alignment_terms(net, x, origin=origin, common=common * unit.item())
+    fig, axes = plots.subplots(2, 4, size=(7.6, 4.6))
+    maps = {"x − origin": x - origin, "g": terms.g, "g†": terms.g_plus, "γ": terms.gamma}
+    for axis, (name, picture) in zip(axes[0], maps.items(), strict=True):
+        plots.draw_map(axis, picture[0], limit=plots.scale(picture[0]))
+        axis.set_title(f"{name}, ± {plots.scale(picture[0]):.2g}", fontsize=9)
+    for axis in axes[1]:
+        axis.remove()
+    _stacked(fig.add_subplot(2, 1, 2), terms)
+    says, rival = (images.classes[int(of[0])] for of in (terms.predicted, terms.rival))
+    fig.suptitle(f"the net says {says}; nearest other class by linearisation: {rival}", fontsize=9)
+    return fig
+
+
+def _stacked(axis: Axes, terms: metrics.AlignmentTerms) -> None:
+    """rho_tilde and the bounds, each as a bar of its terms."""
+    parts = {
+        "ρ̃": [("ρ̃", terms.rho_tilde)],
+        "Theorem 2, first": [("α†", terms.alpha_plus), ("|β†|/‖g†‖", terms.shift)],
+        "Theorem 2, second": [("α", terms.alpha), ("turn", terms.turn), ("|β†|/‖g†‖", terms.shift)],
+        "Theorem 3": [("α(ξ)", terms.alpha_xi), ("turn at ξ", terms.turn_xi)],
+    }
+    for place, summands in enumerate(parts.values()):
+        start = 0.0
+        for shade, (name, value) in zip(_SHADES, summands, strict=False):
+            axis.barh(place, value.item(), left=start, color=shade)
+            axis.text(start + value.item() / 2, place, f"{name} {value.item():.2f}", ha="center", va="center")
+            start += value.item()
+    axis.set_yticks(range(len(parts)), list(parts))
+    axis.invert_yaxis()
+    axis.set_xlabel("l2 distance, pixels in [0, 1]")
 
 
 def modulation(

@@ -273,6 +273,60 @@ def toy_bars(gradient: Tensor, own: int) -> Figure:
     return fig
 
 
+def points(
+    panels: Mapping[str, Any],
+    x: str,
+    y: str,
+    colours: Mapping[Any, str],
+    *,
+    group: str = "model",
+    filled: Callable[[Any], bool] = lambda row: True,
+    diagonal: bool = False,
+    columns: int = 2,
+    names: str = "",
+    size: tuple[float, float] = (3.0, 2.9),
+) -> Figure:
+    """A dot for each row of several frames, in panels with one axis x; points that are not finite are left
+    out.
+
+    panels: frames with the columns x, y and `group`, by title. colours: by the values of `group`, in the
+    legend's order. filled: of a row, whether its dot is solid. diagonal: draw y = x. columns: panels side
+    by side; two can be read on a phone. names: the legend's title; none without. size: of a panel, in inches.
+    """
+    rows = -(-len(panels) // columns)
+    fig, axes = subplots(rows, columns, size=(size[0] * columns, size[1] * rows), sharex=True)
+    for axis, (title, frame) in zip(axes.flat, panels.items(), strict=False):
+        kept = frame[np.isfinite(frame[x].astype(float)) & np.isfinite(frame[y].astype(float))]
+        for row in kept.to_dict("records"):
+            colour = colours[row[group]]
+            axis.plot(row[x], row[y], "o", color=colour, mfc=colour if filled(row) else "none", markersize=5)
+        if diagonal and len(kept):
+            ends = [kept[x].min(), kept[x].max()]
+            axis.plot(ends, ends, "-", color="#888888", linewidth=0.8)
+        axis.set_title(title)
+        axis.set_ylabel(y)
+        low, high = axis.get_ylim()
+        axis.set_ylim(min(0.0, low), high + 0.06 * (high - min(0.0, low)))
+    for axis in axes.flat[len(panels) :]:
+        axis.remove()
+    for axis in axes.flat[max(0, len(panels) - columns) : len(panels)]:
+        axis.set_xlabel(x)
+        axis.tick_params(labelbottom=True)
+    if names:
+        handles = [plt.Line2D([], [], marker="o", linestyle="", color=c) for c in colours.values()]
+        labels = [f"{g:g}" if isinstance(g, float) else str(g) for g in colours]
+        fig.legend(handles, labels, title=names, loc="outside lower center", ncols=4, fontsize=8)
+    return fig
+
+
+def ramp(values: Sequence[Any]) -> dict[Any, str]:
+    """A colour for each value in order, from dark to light, told apart by colour-blind readers."""
+    from matplotlib.colors import to_hex
+
+    shades = np.linspace(0.05, 0.9, len(values))
+    return {value: to_hex(plt.get_cmap("viridis")(s)) for value, s in zip(values, shades, strict=True)}
+
+
 def named_points(
     points: Any, colour: Callable[[str], str], *, size: tuple[float, float] = (7.4, 4.6)
 ) -> Figure:

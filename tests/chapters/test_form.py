@@ -10,7 +10,13 @@ import nbformat
 import pytest
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-REBUILT = ["interpretation_regularization", "noise_modulation", "feature_leakage", "discriminative_features"]
+REBUILT = [
+    "interpretation_regularization",
+    "noise_modulation",
+    "feature_leakage",
+    "discriminative_features",
+    "alignment_bounds",
+]
 FOLDED = {"hide-input", "remove-input", "hide-cell", "remove-cell"}
 
 

@@ -116,6 +116,18 @@ def test_a_place_held_is_filled_later(run, monkeypatch):
     assert "below" in said[0][1].html and os.environ["COMPANION_PROFILE"] == "quick"
 
 
+def test_what_the_paper_says_in_words_stands_beside_both_runs(run, monkeypatch):
+    run.record("X-F1", "share", 0.5, place="least")
+    monkeypatch.setattr(run, "recorded", lambda: [{"experiment": "X-F1", "place": "least", "value": None}])
+    said = {"F1": ({"experiment": "X-F1", "place": "least"}, "near 1"), "F2": ({"experiment": "X-F2"}, "–")}
+    soup = BeautifulSoup(show.quoted(run, said, "here", caption="").html, "html.parser")
+    assert [td.text for td in soup.select("td")] == ["near 1", "0.50", "–", "–", "–", "–"]
+
+
+def test_an_infinite_distance_has_no_spread():
+    assert show.spread([1.0, float("inf")]) == (float("inf"), None)
+
+
 def test_a_quantity_along_a_label_has_a_column_for_each_run_and_image_set(run, monkeypatch):
     print_rows = [
         {"experiment": "X-4", "quantity": "vii", "b": 0.5, "value": 0.0607, "dataset": "P", "model": "r"}

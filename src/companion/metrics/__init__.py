@@ -1,6 +1,18 @@
 """Numbers about trained nets; each returns one value per sample."""
 
 from companion.metrics.alignment import cosine_to_target
+from companion.metrics.alignment_identities import (
+    algebra,
+    counter_example,
+    penalty_bracket,
+    shared_origin,
+)
+from companion.metrics.alignment_measures import (
+    alignment_values,
+    alignments,
+    kink_effect,
+    nearest_distance,
+)
 from companion.metrics.alignment_terms import (
     AlignmentTerms,
     alignment,
@@ -60,8 +72,16 @@ from companion.metrics.vii import (
 )
 
 __all__ = [
+    "algebra",
+    "alignment_values",
+    "alignments",
+    "kink_effect",
+    "nearest_distance",
+    "penalty_bracket",
+    "shared_origin",
     "GRADIENTS",
     "clean_accuracy",
+    "counter_example",
     "reference_accuracy",
     "robust_accuracy",
     "scaled_accuracy",

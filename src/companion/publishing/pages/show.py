@@ -121,6 +121,26 @@ def beside(
     return tables.table([row, *map(escape, heads)], body, caption=caption, kind="cmp-fold cmp-beside")
 
 
+def quoted(run: Run, said: Mapping[str, tuple[Mapping[str, Any], str]], here: str, *, caption: str) -> Table:
+    """What the paper says of quantities that it prints no table of, beside this run's and the recorded run's.
+
+    said: labels of a row, and the paper's words (HTML), by name. here: what this run's column is called.
+    """
+
+    def value(rows: Sequence[Mapping[str, Any]], where: Mapping[str, Any]) -> str:
+        fit = [r["value"] for r in rows if all(r.get(label) == v for label, v in where.items())]
+        told = f"{fit[0]:.2f}" if fit and fit[0] is not None else "–"
+        return f'<td class="num">{told}</td>'
+
+    when = run.recorded_run().get("started", "")[:10] or "none yet"
+    head = ["", "paper", escape(here), f"recorded, {when}"]
+    body = [
+        [escape(name), words, value(run.rows, where), value(run.recorded(), where)]
+        for name, (where, words) in said.items()
+    ]
+    return tables.table(head, body, caption=caption, kind="cmp-fold")
+
+
 def along(
     run: Run, experiment: str, quantity: str, label: str, *, caption: str, digits: int, **where: Any
 ) -> Table:
