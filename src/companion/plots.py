@@ -84,6 +84,17 @@ def show(fig: Figure, *, alt: str, finding: str = "", width: str = "100%") -> Sh
     return Shown(f'<figure class="cmp-figure" style="margin:0;overflow-x:auto">{svg}</figure>{caption}')
 
 
+def show_all(figures: Sequence[Figure], *, alt: str, finding: str = "") -> Shown:
+    """Several figures, side by side where there is room and below each other on a phone; then `finding`.
+
+    alt: of all of them together.
+    """
+    drawn = [show(fig, alt=f"{alt} {i} of {len(figures)}.").html for i, fig in enumerate(figures, 1)]
+    panels = "".join(f'<div style="flex:1 1 18rem;max-width:36rem">{html}</div>' for html in drawn)
+    caption = f'<div class="cmp-finding"><p>{finding}</p></div>' if finding else ""
+    return Shown(f'<div style="display:flex;flex-wrap:wrap;gap:0.5rem 1rem">{panels}</div>{caption}')
+
+
 def save(fig: Figure, stem: Path, *, dpi: int = 200) -> None:
     """Close `fig` and write `stem`-light.png and `stem`-dark.png, with ink for either kind of page."""
     for theme, ink in (("light", "#24292f"), ("dark", "#ced6dd")):
@@ -153,14 +164,15 @@ def gallery(
 ) -> Figure:
     """A table of maps: one row per label, each map signed, on its own symmetric scale (its largest |value|).
 
-    rows: (label, pictures (C, H, W)). pixels: "first row" or "first column" for pictures that are images in
-    [0, 1], not maps.
+    rows: (label, pictures (C, H, W)). pixels: "first row", "first column" or "all" for pictures that are
+    images in [0, 1], not maps.
     """
     count = len(rows[0][1])
     fig, axes = subplots(len(rows), count, size=(cell * count + 1.7, cell * len(rows) + 0.3 * bool(columns)))
     for i, (label, pictures) in enumerate(rows):
         for j, picture in enumerate(pictures):
-            image = (pixels == "first row" and i == 0) or (pixels == "first column" and j == 0)
+            first = (pixels == "first row" and i == 0) or (pixels == "first column" and j == 0)
+            image = first or pixels == "all"
             draw_map(axes[i, j], picture, limit=None if image else scale(picture))
         axes[i, 0].set_ylabel(label, rotation=0, ha="right", va="center", labelpad=6)
     for axis, title in zip(axes[0], columns, strict=False):
@@ -207,6 +219,30 @@ def panels(
     return fig
 
 
+def lines(
+    drawn: Sequence[tuple[str, Any, str, str]],
+    x: str,
+    *,
+    title: str,
+    labels: tuple[str, str],
+    levels: Mapping[str, tuple[float, str]] = {},
+) -> Figure:
+    """`curve` of several frames in one panel, with a line at 0 and dotted lines at some levels.
+
+    drawn: label, frame, colour and style of each. labels: of the two axes. levels: height and colour by name.
+    """
+    fig, axes = subplots(1, 1, size=(4.4, 3.4))
+    axis = axes[0, 0]
+    for label, frame, colour, style in drawn:
+        curve(axis, frame, x, colour=colour, label=label, style=style)
+    for name, (height, colour) in levels.items():
+        axis.axhline(height, color=colour, linestyle=":", label=name)
+    axis.axhline(0, color="#888888", linewidth=1)
+    axis.set(title=title, xlabel=labels[0], ylabel=labels[1])
+    axis.legend(fontsize=8)
+    return fig
+
+
 def dots(panels: Mapping[str, Any], models: Sequence[str], colour: Callable[[str], str]) -> Figure:
     """Models from top to bottom; in each panel the mean of `value` over seeds, its 95 % t-interval, and
     seeds.
@@ -225,6 +261,51 @@ def dots(panels: Mapping[str, Any], models: Sequence[str], colour: Callable[[str
         axis.set_title(title)
     axes[0, 0].set_yticks(range(len(models)), models)
     axes[0, 0].invert_yaxis()
+    return fig
+
+
+def points(
+    panels: Mapping[str, Any],
+    x: str,
+    y: str,
+    colours: Mapping[Any, str],
+    *,
+    group: str = "model",
+    filled: Callable[[Any], bool] = lambda row: True,
+    diagonal: bool = False,
+    columns: int = 2,
+    names: str = "",
+    size: tuple[float, float] = (3.0, 2.9),
+) -> Figure:
+    """A dot for each row of several frames, in panels with one axis x; points that are not finite are left
+    out.
+
+    panels: frames with the columns x, y and `group`, by title. colours: by the values of `group`, in the
+    legend's order. filled: of a row, whether its dot is solid. diagonal: draw y = x. columns: panels side
+    by side; two can be read on a phone. names: the legend's title; none without. size: of a panel, in inches.
+    """
+    rows = -(-len(panels) // columns)
+    fig, axes = subplots(rows, columns, size=(size[0] * columns, size[1] * rows), sharex=True)
+    for axis, (title, frame) in zip(axes.flat, panels.items(), strict=False):
+        kept = frame[np.isfinite(frame[x].astype(float)) & np.isfinite(frame[y].astype(float))]
+        for row in kept.to_dict("records"):
+            colour = colours[row[group]]
+            axis.plot(row[x], row[y], "o", color=colour, mfc=colour if filled(row) else "none", markersize=5)
+        if diagonal and len(kept):
+            ends = [kept[x].min(), kept[x].max()]
+            axis.plot(ends, ends, "-", color="#888888", linewidth=0.8)
+        axis.set_title(title)
+        axis.set_ylabel(y)
+        axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]))
+    for axis in axes.flat[len(panels) :]:
+        axis.remove()
+    for axis in axes.flat[max(0, len(panels) - columns) : len(panels)]:
+        axis.set_xlabel(x)
+        axis.tick_params(labelbottom=True)
+    if names:
+        handles = [plt.Line2D([], [], marker="o", linestyle="", color=c) for c in colours.values()]
+        labels = [f"{g:g}" if isinstance(g, float) else str(g) for g in colours]
+        fig.legend(handles, labels, title=names, loc="outside lower center", ncols=4, fontsize=8)
     return fig
 
 

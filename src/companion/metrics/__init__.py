@@ -23,15 +23,21 @@ from companion.metrics.identities import jacobian_identities
 from companion.metrics.jacobian_norms import jacobian_norms
 from companion.metrics.localisation import bottom1, mass_on, ratio, top1
 from companion.metrics.manifold import changed, density, manifold_distance, projection
+from companion.metrics.retrained import fraction_correct, gradient_spread, read_off_masks
 from companion.metrics.robustness import (
     clean_accuracy,
     reference_accuracy,
     robust_accuracy,
     scaled_accuracy,
 )
+from companion.metrics.strong import strong_accuracy
 from companion.metrics.vii import constant_sign_vii, sign_cosine, vii, vii_chance
 
 __all__ = [
+    "fraction_correct",
+    "gradient_spread",
+    "read_off_masks",
+    "strong_accuracy",
     "clean_accuracy",
     "reference_accuracy",
     "robust_accuracy",
