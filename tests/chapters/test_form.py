@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-REBUILT = ["interpretation_regularization"]
+REBUILT = ["interpretation_regularization", "remove_and_retrain"]
 FOLDED = {"hide-input", "remove-input", "hide-cell", "remove-cell"}
 
 

@@ -41,14 +41,18 @@ def table(run: Run, correlations: Mapping[tuple[str, ...], tuple[float, float]],
 
     correlations: of each series in this run, with the radius and with clean accuracy.
     """
-    sources = {"paper": ledger.printed(run.notebook), "here": run.rows, "recorded": run.recorded()}
+    printed, recorded = ledger.printed(run.notebook), run.recorded()
 
-    def cell(rows: Sequence[Row], series: tuple[str, ...]) -> str:
+    def words(rows: Sequence[Row], series: tuple[str, ...]) -> str:
         of = scores(rows, series)
         if 0.0 not in of or len(of) < 2:
-            return '<td class="num na">–</td>'
+            return "–"
         standard, lowest, failing = criterion(of)
-        return f'<td class="num">{standard:.1f}; {lowest:.1f}; {failing} of {len(of) - 1}</td>'
+        return f"{standard:.1f}; {lowest:.1f}; {failing} of {len(of) - 1}"
+
+    def here(series: tuple[str, ...]) -> str:
+        below = f'<span class="paper">recorded {words(recorded, series)}</span>'
+        return f'<td class="num">{words(run.rows, series)}{below}</td>'
 
     def beside(experiment: str, series: tuple[str, ...], here: float) -> str:
         paper = printed_correlation(run.notebook, experiment, series)
@@ -57,13 +61,14 @@ def table(run: Run, correlations: Mapping[tuple[str, ...], tuple[float, float]],
     body = [
         [
             ", ".join(series),
-            *(cell(rows, series) for rows in sources.values()),
+            f'<td class="num">{words(printed, series)}</td>',
+            here(series),
             beside("BR-F4", series, radius),
             beside("BR-F5", series, accuracy),
         ]
         for series, (radius, accuracy) in correlations.items()
     ]
-    head = ["series", *sources, "ρ with the radius", "ρ with clean accuracy"]
+    head = ["series", "paper", "here", "ρ, radius", "ρ, accuracy"]
     return tables.table(head, body, caption=caption, kind="cmp-fold")
 
 
