@@ -1,6 +1,7 @@
 """Scores of remove and retrain beside the paper's, series by series."""
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 from companion.publishing.claims import ledger
@@ -68,6 +69,9 @@ def table(run: Run, correlations: Mapping[tuple[str, ...], tuple[float, float]],
         ]
         for series, (radius, accuracy) in correlations.items()
     ]
+    was = run.recorded_run()
+    if was:
+        caption += f" Recorded: {was['started'][:10]}, {escape(str(was['parameters']['dataset']))}."
     head = ["series", "paper", "here", "ρ, radius", "ρ, accuracy"]
     return tables.table(head, body, caption=caption, kind="cmp-fold")
 
