@@ -23,6 +23,7 @@ from companion.metrics.identities import jacobian_identities
 from companion.metrics.jacobian_norms import jacobian_norms
 from companion.metrics.localisation import bottom1, mass_on, ratio, top1
 from companion.metrics.manifold import changed, density, manifold_distance, projection
+from companion.metrics.projections import nearest_image, principal_projection, random_step
 from companion.metrics.retrained import fraction_correct, gradient_spread, read_off_masks
 from companion.metrics.robustness import (
     clean_accuracy,
@@ -35,6 +36,9 @@ from companion.metrics.vii import constant_sign_vii, sign_cosine, vii, vii_chanc
 
 __all__ = [
     "fraction_correct",
+    "nearest_image",
+    "principal_projection",
+    "random_step",
     "gradient_spread",
     "read_off_masks",
     "strong_accuracy",
