@@ -79,7 +79,7 @@ from IPython.display import display
 
 from companion import attacks, checks, data, experiment, losses, metrics, playground, plots, saliency, store
 from companion.publishing.claims import verdicts
-from companion.publishing.explorers import explorer
+from companion.publishing.explorers import explorer, laboratory
 from companion.publishing.pages import badges, fidelity, show, sources
 from companion.training import Recipe, Target, part
 
@@ -226,7 +226,7 @@ def table_1(seed: int) -> dict[str, Recipe]:
 # **The controls.** Shuffling a target takes its picture away, and its smoothness too. These say which part of IR does the work: no target
 # ($\lambda_d = 0$), no norm ($\lambda_m = 0$), the teacher's map *at another image* of the same class or at any other image, the image itself
 # as its target (no teacher), and the norm of the gradient of the *centred* logit, since a function common to all logits changes no decision
-# but can hide in $\mathcal J_c$.
+# but can hide in $\mathcal J_c$ ({ref}`watch it hide <lab-same>`).
 
 # %%
 OWN, NONE, SHUFFLED = "own map, as IR (R, SmG)", "no target", "own map, shuffled"
@@ -286,6 +286,7 @@ weighted_nets = experiment.train(weighted, seeds[:1], announce=run.announce, **h
 # %%
 def colour(name: str) -> str:
     of = {"Standard": "standard", "AT": "adversarial", "JR": "jacobian", "no target": "jacobian"}
+    of["NM"] = "noise modulation"
     return plots.COLOURS[next((of[start] for start in of if name.startswith(start)), "interpretation")]
 
 
@@ -434,18 +435,15 @@ def target_maps(recipe: Recipe):
 forced = attacked(shuffled_nets, *CONTROL_ATTACKS[1]).assign(quantity="robust accuracy")
 free = experiment.measure(metrics.clean_accuracy, shuffled_nets, images, **how)
 aligned = experiment.measure(metrics.target_cosine, shuffled_nets, images, maps=target_maps, phi=phi, **how)
-curves = pd.concat([forced, free.assign(quantity="clean accuracy"), aligned]).rename(
-    columns={"model": "permuted"}
-)
+measured = pd.concat([forced, free.assign(quantity="clean accuracy"), aligned])
+curves = measured.rename(columns={"model": "permuted"})
 of_images = curves["protocol"].notna()
 run.record_frame("IR-F3", curves[of_images], ["permuted", "protocol", "statistic"], dataset=images.label)
 run.record_frame("IR-F3", curves[~of_images].drop(columns="images"), ["permuted"], dataset=images.label)
 
 # %%
-robust_curves = {
-    "paper's protocol": experiment.where(curves, **PAPER),
-    "strong": experiment.where(curves, **STRONG),
-}
+protocols = {"paper's protocol": PAPER, "strong": STRONG}
+robust_curves = {name: experiment.where(curves, **of) for name, of in protocols.items()}
 QUANTITIES = ("gradient norm", "cosine with the target", "clean accuracy")
 single = {q: {"": experiment.where(curves, quantity=q)} for q in QUANTITIES}
 shades = {"": colour("IR"), "strong": colour("IR"), "paper's protocol": colour("Standard")}
@@ -495,9 +493,7 @@ maps = {
 }
 shown = [(name, list(saliency.threshold(of, phi))) for name, of in maps.items()]
 alt = "Training images and their target maps: simple gradient and SmoothGrad, of a robust and of a standard net."
-caption = (
-    f"Targets as used in training, thresholded at φ = {phi:g}, seed {seeds[0]}; each map ± its largest value."
-)
+caption = f"Targets, thresholded at φ = {phi:g}, seed {seeds[0]}; each map ± its largest value."
 gallery = plots.gallery([("image", list(images.x_train[subset])), *shown], pixels="first row")
 plots.show(gallery, alt=alt, finding=caption)
 
@@ -508,9 +504,8 @@ rows = [("", [images.x_train[i], *(m[k] for m in dissolved)]) for k, i in enumer
 columns = ["image", *(f"{q:.0%}" for q in LEVELS)]
 gallery = plots.gallery(rows, columns=columns, pixels="first column", cell=0.9)
 alt = "Three SmoothGrad targets with a growing fraction of their entries shuffled."
-plots.show(
-    gallery, alt=alt, finding="The same values in other places: a map's mean and standard deviation stay."
-)
+caption = "The same values in other places: a map's mean and standard deviation stay."
+plots.show(gallery, alt=alt, finding=caption)
 
 # %% [markdown]
 # ### Turn the weights yourself
@@ -593,6 +588,7 @@ show.measured(pd.concat([left, reference]), columns="protocol", caption=caption)
 #
 # It must not: multiplying the logits by a constant changes no decision. But the official attack averages the cross-entropy over its batch of 50 and divides the
 # $\ell_2$ gradient by at least $10^{-6}$. On a confident net the gradient falls below that floor, the step shrinks, and the attack stops where it started.
+# {ref}`Watch it happen <lab-scale>` on a digit that you draw.
 
 # %%
 standard = {place: recipe for place, recipe in nets.items() if place[0] == "Standard"}
@@ -774,7 +770,20 @@ fidelity.table("interpretation_regularization")
 #
 # ## Play with it
 #
-# Pick an image, a net, a norm and a radius, and see prediction, gradient and attack at once.
+# With no kernel: in the {doc}`laboratory <../book/laboratory>` you draw a digit, and five of the nets above answer in the page, beside one trained by
+# noise modulation. With a kernel: pick an image, a net, a norm and a radius, and see prediction, gradient and attack at once.
+
+
+# %%
+def modulated(seed: int) -> dict[str, Recipe]:
+    return {"NM": Recipe(**common, seed=seed, inputs=part("noise_modulation", beta=0.5))}
+
+
+in_the_page = {"Standard": "Standard", "AT": AT, "JR": "JR", "IR": "IR (R, SmG)"}
+live = {name: nets[of, seeds[0]] for name, of in in_the_page.items()} | {NONE: control_nets[NONE, seeds[0]]}
+live["NM"] = experiment.train(modulated, seeds[:1], announce=run.announce, **how)["NM", seeds[0]]
+about = f"{images.label}, {model}, {epochs} epochs, seed {seeds[0]}; AT is {AT}, IR is IR (R, SmG)."
+laboratory.keep(run.folder, experiment.portable(live, images, device=device), colour, about=about)
 
 
 # %%

@@ -1,11 +1,11 @@
-"""Directives `scorecard`, `calibration`, `errata`, `fidelity`: claims, error rates, errata, deviations."""
+"""Directives `answers`, `scorecard`, `calibration`, `errata`, `fidelity`: claims, error rates, deviations."""
 
 from __future__ import annotations
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
 
-from companion.publishing.pages import calibrated, errata, fidelity, scorecard
+from companion.publishing.pages import answers, calibrated, errata, fidelity, scorecard
 
 
 class Scorecard(Directive):
@@ -15,6 +15,16 @@ class Scorecard(Directive):
         env = self.state.document.settings.env
         env.note_reread()  # it depends on runs, which Sphinx does not watch
         return [nodes.raw("", scorecard.page(env.config.companion_profile), format="html")]
+
+
+class Answers(Directive):
+    """Insert the front page's answers."""
+
+    def run(self) -> list[nodes.Node]:
+        env = self.state.document.settings.env
+        env.note_reread()
+        link = "../{notebook}.html#{anchor}"
+        return [nodes.raw("", answers.page(env.config.companion_profile, link), format="html")]
 
 
 class Calibration(Directive):
@@ -43,6 +53,7 @@ class Fidelity(Directive):
 
 def setup(app) -> dict:
     app.add_directive("scorecard", Scorecard)
+    app.add_directive("answers", Answers)
     app.add_directive("calibration", Calibration)
     app.add_directive("errata", Errata)
     app.add_directive("fidelity", Fidelity)

@@ -202,13 +202,18 @@ class TestSmoke:
         assert all(0 <= r["value"] <= 100 for r in robust)
 
     def test_every_rule_finds_its_rows(self, smoke):
-        """All but those on CIFAR-10, and on a trend, for which two shuffled fractions are too few."""
+        """All but those on CIFAR-10, and on a trend, for which two shuffled fractions are too few.
+
+        Digits decide nothing about MNIST, but the rows are there, and the rules say what they would.
+        """
         (ir,) = ledger.of_notebook(NAME)
         decided = ledger.decide(ir, json.loads((smoke[0] / "results.json").read_text())["rows"])
-        not_run = {
-            claim for claim, of in decided.items() if "not tested here" in {v.word for v in of.values()}
+        without = {
+            claim
+            for claim, of in decided.items()
+            if any(v.word == "not tested here" and not v.elsewhere for v in of.values())
         }
-        assert not_run == {"IR-C4", "IR-C10", "IR-C14"}
+        assert without == {"IR-C4", "IR-C10", "IR-C10, maps", "IR-C14"}
 
     def test_the_worst_case_is_never_above_the_mean_nor_the_clean_accuracy_below(self, smoke):
         rows = json.loads((smoke[0] / "results.json").read_text())["rows"]

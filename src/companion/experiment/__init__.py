@@ -12,6 +12,7 @@ from companion.experiment.comparing import (
 )
 from companion.experiment.nets import Nets, choose_device, measure, train
 from companion.experiment.planted import planted_scores
+from companion.experiment.portable import portable
 from companion.experiment.retraining import (
     apart,
     area_under,
@@ -47,6 +48,7 @@ __all__ = [
     "mu_roar",
     "one_order",
     "planted_scores",
+    "portable",
     "pred_power",
     "rank_correlation",
     "readings",

@@ -10,6 +10,7 @@ from companion.models.linear import linear
 from companion.models.mlp import mlp
 from companion.models.normalise import Normalize
 from companion.models.one_hidden import one_hidden
+from companion.models.plain import plain_layers
 from companion.models.resnet import resnet
 from companion.models.small_net import small_net
 from companion.models.vaegan import VaeGan, vaegan
@@ -28,6 +29,7 @@ __all__ = [
     "linear",
     "mlp",
     "one_hidden",
+    "plain_layers",
     "resnet",
     "resnet50",
     "simple_cnn",

@@ -71,15 +71,17 @@ def load() -> Designs:
 
 
 def printed_claims() -> Iterator[tuple[PaperClaims, Claim, list[Row]]]:
-    """Every claim that printed numbers decide, once for each image set, with the rows of it."""
+    """Every claim that printed numbers decide, by image set, with all rows of the kinds it uses."""
     for paper in ledger.load():
         printed = ledger.printed(paper.notebook)
         for claim in paper.claims:
             if claim.rule is None or claim.of_print or claim.rule.identity or claim.rule.association:
                 continue
             for rows, about in ledger.by_images(claim.rule, paper.images_of(claim), printed).values():
+                used = [row for where in claim.rule.conditions() for row in select(rows, where)]
+                kinds = {(row["experiment"], row["quantity"]) for row in used}
                 if about and rules.asked(claim.rule, rows, lambda quantity: 0.0).complete:
-                    yield paper, claim, rows
+                    yield paper, claim, [row for row in rows if (row["experiment"], row["quantity"]) in kinds]
 
 
 def rates(
@@ -87,9 +89,12 @@ def rates(
 ) -> dict[str, float]:
     """How often each answer comes, of so many draws of a world under a design. Seeded by draw.
 
-    Empty where the design lacks rows that the claim needs.
+    Empty where the design lacks rows that the claim needs, and where the world does not make it false: a
+    claim about most parts survives one that is reversed.
     """
     assert claim.rule
+    if world == "one reversed" and claim.rule.judge != "every":
+        return {}
     margin = functools.partial(paper.margin_of, claim)
     kept = [row for row in rows if select([row], {k: v for k, v in design.keep.items() if k in row})]
     asked = rules.asked(claim.rule, kept, margin)
@@ -112,13 +117,7 @@ def truth(parts: Sequence[Part], rows: Sequence[Row], world: str, draw: int = 0)
     printed = np.array([float(row["value"]) for row in rows])
     if world == "paper":
         return printed
-    places = {id(row): i for i, row in enumerate(rows)}
-    matrix, difference = np.zeros((len(parts), len(rows))), np.zeros(len(parts))
-    for p, part in enumerate(parts):
-        of = max(part.best, key=_printed_value) if part.best else part
-        for w, row in of.terms:
-            matrix[p, places[id(row)]] += w
-        difference[p] = _printed_value(of)
+    difference = np.array([max(map(_printed_value, part.best or (part,))) for part in parts])
     wanted, weight = np.zeros(len(parts)), np.ones(len(parts))
     largest, one = int(np.argmax(difference)), draw % len(parts)
     if world == "reversed":
@@ -128,8 +127,16 @@ def truth(parts: Sequence[Part], rows: Sequence[Row], world: str, draw: int = 0)
     elif world == "one reversed":
         wanted = difference.copy()
         wanted[one], weight[one] = -2 * (parts[one].margin or abs(difference[one])), 1e3
-    change, *_ = np.linalg.lstsq(matrix * weight[:, None], (wanted - difference) * weight, rcond=None)
-    return printed + change
+    places = {id(row): i for i, row in enumerate(rows)}
+    sides = [(p, each) for p, part in enumerate(parts) for each in part.best or (part,)]
+    matrix, change = np.zeros((len(sides), len(rows))), np.zeros(len(sides))
+    for i, (p, each) in enumerate(sides):
+        for w, row in each.terms:
+            matrix[i, places[id(row)]] += w
+        value = _printed_value(each)  # the best gets what is wanted, its rivals at most that
+        change[i] = (wanted[p] if value == difference[p] else min(value, wanted[p])) - value
+    by_side = weight[[p for p, _ in sides]]
+    return printed + np.linalg.lstsq(matrix * by_side[:, None], change * by_side, rcond=None)[0]
 
 
 def _printed_value(part: Part) -> float:
@@ -141,9 +148,9 @@ def sample(
 ) -> list[dict[str, Any]]:
     """Rows as a run would record them: a value for every net, and for accuracies the verdict on every image.
 
-    An image is classified correctly where its difficulty and the net's own luck stay below the quantile of the
-    net's accuracy; how much of it is difficulty follows from the design's discordance. Rows that are not `used`
-    (by id) only lend their spread, and get the same spread without verdicts.
+    An image is classified correctly where its difficulty and the net's own luck stay below the quantile of
+    the net's accuracy; how much of it is difficulty follows from the design's discordance. Rows that are not
+    `used` (by id) only lend their spread, and get the same spread without verdicts.
     """
     common = _common(design.discordant)
     difficulty = rng.standard_normal(design.images, dtype=np.float32)
@@ -190,16 +197,18 @@ def run(draws: int, say: Callable[[str], None], only: str = "") -> dict[str, Any
     """Every printed claim whose id has `only` in it, under every design in every world."""
     designs = load().designs
     found: dict[str, Any] = {}
+    in_print: dict[str, str] = {}
     for paper, claim, rows in printed_claims():
         if only not in claim.id:
             continue
         images = next((str(row["dataset"]) for row in rows if "dataset" in row), "")
         name = f"{claim.id} on {images}" if images else claim.id
+        in_print[name] = rules.verdict(claim.rule, rows, reading=paper.reading).word if claim.rule else ""
         for profile, design in designs.get(paper.notebook, {}).items():
             by_world = {w: rates(paper, claim, rows, design, w, draws) for w in WORLDS}
             found.setdefault(name, {})[profile] = by_world
             say(f"{name}, {profile}: {_line(by_world)}")
-    return {"draws": draws, "claims": found}
+    return {"draws": draws, "in print": in_print, "claims": found}
 
 
 def _line(by_world: Mapping[str, Mapping[str, float]]) -> str:

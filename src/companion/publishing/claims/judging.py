@@ -28,7 +28,8 @@ _MANY = 1000
 class Verdict:
     """The answer to a claim, and the numbers it rests on, in one sentence.
 
-    rows: the places of the rows it was decided on among those of the run, counted from 0.
+    rows: the places of the rows it was decided on among those of the run, counted from 0. images: the set
+    they are of. elsewhere: the answer on images that the claim is not about, which counts for nothing.
     binding: the part that binds; effect: its lower limit, value and upper limit; margin: what does not matter
     of it. values: those of all parts, by name.
     """
@@ -36,6 +37,8 @@ class Verdict:
     word: str
     detail: str
     rows: tuple[int, ...] = ()
+    images: str = ""
+    elsewhere: str = ""
     binding: str = ""
     effect: tuple[float, float, float] | None = None
     margin: float = 0.0

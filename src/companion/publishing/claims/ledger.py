@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from companion.publishing import paths
 from companion.publishing.claims import rules
@@ -71,8 +71,16 @@ class Claim(Strict):
         return (self.in_print if exact else None) or self.rule
 
 
+class Headline(Strict):
+    """A claim as the front page says it, in plain words."""
+
+    claim: str
+    says: str
+
+
 class PaperClaims(Strict):
-    """One paper's claims. title: what readers know it by.
+    """One paper's claims. title: what readers know it by. question, headline: what the front page asks and
+    answers.
 
     images: the image sets they are about. margins: what does not matter, unless a claim says otherwise; of a
     quantity that none is said of, any difference counts.
@@ -83,12 +91,20 @@ class PaperClaims(Strict):
 
     paper: str
     title: str = ""
+    question: str = ""
+    headline: list[Headline] = []
     notebook: str
     images: list[str] = []
     margins: list[Margin] = []
     reading: dict[str, float] = {}
     under: dict[str, Where] = {"": {}}
     claims: list[Claim]
+
+    @model_validator(mode="after")
+    def _headlines_are_claims(self) -> "PaperClaims":
+        if unknown := {of.claim for of in self.headline} - {claim.id for claim in self.claims}:
+            raise ValueError(f"headline: {sorted(unknown)[0]} is no claim of this file")
+        return self
 
     def margin_of(self, claim: Claim, quantity: str) -> float:
         """What does not matter of a quantity in a claim."""
@@ -193,9 +209,16 @@ def _placed(verdict: Verdict, images: str, about: bool, wanted: list[str]) -> Ve
     """The verdict, with the images it was reached on; an answer on other images is no answer to the claim."""
     if verdict.word == "not tested here" or not images:
         return verdict
+    verdict = replace(verdict, images=images)
     if not about:
         told = f"the claim is about {' and '.join(wanted)}; on {images} it would be “{verdict.word}”"
-        return replace(verdict, word="not tested here", detail=f"{told}: {verdict.detail}", effect=None)
+        return replace(
+            verdict,
+            word="not tested here",
+            elsewhere=verdict.word,
+            detail=f"{told}: {verdict.detail}",
+            effect=None,
+        )
     if images in STAND_INS:
         return replace(verdict, detail=f"{STAND_INS[images][1]}: {verdict.detail}")
     return verdict

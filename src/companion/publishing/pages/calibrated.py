@@ -18,8 +18,13 @@ def page() -> str:
     heads = ["claim", "run", "paper's world: reproduced", "not reproduced"]
     heads += [f"{name}: reproduced" for world, name in calibration.WORLDS.items() if world != "paper"]
     body = [
-        [escape(name), escape(profile), *_cells(by_world, marks=profile == "recorded")]
+        [
+            _named(name, said),
+            escape(profile),
+            *_cells(by_world, marks=profile == "recorded" and said == "holds"),
+        ]
         for name, of in kept["claims"].items()
+        for said in (kept["in print"][name],)
         for profile, by_world in of.items()
     ]
     caption = (
@@ -29,17 +34,22 @@ def page() -> str:
     return tables.table(heads, body, caption=escape(caption), kind="cmp-fold cmp-calibrated").html
 
 
+def _named(name: str, in_print: str) -> str:
+    """The claim; also what its paper's own numbers say of it, where they do not bear it out."""
+    return escape(name) + ("" if in_print == "holds" else f"<br><small>in print {escape(in_print)}</small>")
+
+
 def _cells(by_world: Mapping[str, Mapping[str, float]], *, marks: bool) -> list[str]:
     truth = by_world["paper"]
     if not truth:
         return ['<td class="num na">its rows are not in this run</td>', *['<td class="num na">–</td>'] * 5]
     seen, against = truth.get("reproduced", 0.0), truth.get("not reproduced", 0.0)
-    false = [of.get("reproduced", 0.0) for world, of in by_world.items() if world != "paper"]
-    return [
-        _cell(seen, marks and seen < SEEN),
-        *(_cell(rate, marks and rate > WRONG) for rate in (against, *false)),
-    ]
+    false = [of.get("reproduced", 0.0) if of else None for world, of in by_world.items() if world != "paper"]
+    wrong = [_cell(rate, marks and rate is not None and rate > WRONG) for rate in (against, *false)]
+    return [_cell(seen, marks and seen < SEEN), *wrong]
 
 
-def _cell(rate: float, marked: bool) -> str:
+def _cell(rate: float | None, marked: bool) -> str:
+    if rate is None:
+        return '<td class="num na">–</td>'
     return f'<td class="num{" off" * marked}">{100 * rate:.0f}</td>'
