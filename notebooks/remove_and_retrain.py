@@ -564,15 +564,24 @@ show.measured(readers, columns="quantity", caption=caption, best=False)
 
 # %%
 i, VIEWS = picked[-1], ((OWN, "ROAR"), (OTHER, "ROAR"), (MEAN, "ROAR"), (VARIANCE, "ROAR"), (OWN, "KAR"))
+NONE = {VARIANCE: ""}  # its masks belong to no net
+
+
+def pictures_of(name: str, order: str, metric: str) -> dict[float, bytes]:
+    return {q: plots.png(seen(order, NONE.get(order, name), metric, q)[i]) for q in shares}
+
+
+made = {(name, *view): pictures_of(name, *view) for name in PLAIN for view in VIEWS}
 
 
 def frame(norm: str, strength: float, share: float):
+    name = named(norm, FIRST, strength)
     pictures, numbers = {"image": plots.png(images.x_test[i])}, {}
     for order, metric in VIEWS:
-        name = "" if order == VARIANCE else named(norm, FIRST, strength)
-        of, title = {"order": order, "metric": metric, "model": name}, f"{order}, {metric}"
-        pictures[title] = plots.png(seen(order, name, metric, share)[i])
-        numbers[title] = f"{average(curves, **of, share=share):.0f} %, μ {average(mu, **of):+.1f}"
+        of = {"order": order, "metric": metric, "model": NONE.get(order, name)}
+        pictures[f"{order}, {metric}"] = made[name, order, metric][share]
+        value = average(curves, **of, share=share)
+        numbers[f"{order}, {metric}"] = f"{value:.0f} %, μ {average(mu, **of):+.1f}"
     return pictures, numbers
 
 
