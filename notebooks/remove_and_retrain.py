@@ -484,8 +484,6 @@ finding = (
     f"in the paper from 73.7 % to about 60 %. At equal accuracy, GX, adversary {FIRST}: l2 minus linf {leads[0]} under ROAR, linf minus l2 {leads[1]} under KAR."
 )
 drawn_dots = plots.points(panels, "clean accuracy, %", "μ, points", kinds, group="kind", names="training")
-for axis in drawn_dots.axes:
-    axis.set_ylim(top=axis.get_ylim()[1] + 1)
 plots.show(drawn_dots, alt="Score of every net against its clean accuracy, four panels.", finding=finding)
 
 # %% [markdown]

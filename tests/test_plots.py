@@ -1,11 +1,13 @@
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from companion import data, models, plots
-from companion.playground import controls, panel
+from companion import data, models, playground, plots
+from companion.playground import alignment_panel, controls, panel
+from companion.training import part
 
 
 def test_a_shown_figure_takes_the_pages_ink_and_carries_its_alt_text():
@@ -117,6 +119,8 @@ def test_names_of_points_that_lie_together_are_moved_apart_and_led_to():
     assert list(heights) == ["a", "b", "c"] and heights["b"] - heights["a"] > 1
     led = [line for line in axis.lines if len(line.get_xdata()) == 2]
     assert [tuple(line.get_ydata()) for line in led] == [(y, heights[n]) for n, y in points["y"].items()]
+    assert plots.show(fig, alt="").html.count("fill: currentColor") >= len(axis.texts)
+    assert {text.get_color() for text in axis.texts} == {plots.STYLE["text.color"]}  # reads in the dark
 
 
 def test_dots_and_curves_show_mean_and_interval_over_seeds():
@@ -132,3 +136,76 @@ def test_dots_and_curves_show_mean_and_interval_over_seeds():
     low, high = plots.interval([1, 2, 3])
     band = fig.axes[0].collections[0].get_paths()[0].vertices[:, 1]
     assert band.min() == pytest.approx(low - high) and band.max() == pytest.approx(low + high)
+
+
+def test_points_are_one_a_row_hollow_where_asked_and_infinite_ones_left_out():
+    frame = pd.DataFrame({"x": [1.0, 2.0, float("inf")], "y": [3.0, 4.0, 5.0], "model": [0.1, 0.2, 0.2]})
+    colours = plots.ramp([0.1, 0.2])
+    panels = {"one": frame, "two": frame, "three": frame}
+    fig = plots.points(panels, "x", "y", colours, filled=lambda row: row["model"] < 0.2, names="λ")
+    assert [axis.get_title() for axis in fig.axes] == ["one", "two", "three"]
+    dots = fig.axes[0].lines
+    assert [(d.get_xdata()[0], d.get_ydata()[0]) for d in dots] == [(1, 3), (2, 4)]
+    assert [d.get_markerfacecolor() for d in dots] == [colours[0.1], "none"]
+    assert fig.axes[0].get_ylim()[0] == 0  # lengths start at zero
+    assert [t.get_text() for t in fig.legends[0].get_texts()] == ["0.1", "0.2"]
+    equal = plots.points({"": frame}, "x", "y", colours, diagonal=True, columns=1)
+    assert list(equal.axes[0].lines[-1].get_xdata()) == [1, 2]
+
+
+def test_the_alignment_panel_stacks_the_terms_of_the_bounds():
+    torch.manual_seed(0)
+    net, images = models.digits_cnn().eval(), data.load("digits")
+    fig = alignment_panel(net, images, 3, origin=0.5, common=0.2)
+    bars = fig.axes[-1].patches
+    first = [bar.get_width() for bar in bars]
+    assert len(first) == 8 and first[0] <= first[1] + first[2] + 1e-6 <= sum(first[3:6]) + 1e-5
+    with pytest.raises(ValueError, match="index=400"):
+        alignment_panel(net, images, 400)
+
+
+def test_several_figures_stand_in_one_row_that_wraps_and_have_one_finding():
+    figures = [plots.subplots(size=(2, 2))[0] for _ in range(3)]
+    html = plots.show_all(figures, alt="Panel", finding="found").html
+    assert html.count("<svg") == 3 and html.count("found") == 1 and "flex-wrap" in html
+    assert 'aria-label="Panel 2 of 3."' in html
+
+
+def test_a_level_beyond_the_points_is_not_drawn():
+    fig, axes = plots.subplots(size=(2, 2))
+    axes[0, 0].plot([0, 1], [0.1, 0.2])
+    plots.levels(axes[0, 0], {"low": [0.05, 0.15, 0.25], "high": [0.6]})
+    assert [line.get_label() for line in axes[0, 0].lines[1:]] == ["low"]
+    assert axes[0, 0].get_ylim()[1] < 0.3
+    plots.plt.close(fig)
+
+
+def test_a_mosaic_holds_every_picture_in_its_place():
+    pictures = torch.zeros(5, 1, 2, 2)
+    pictures[4] = 1
+    fig = plots.mosaic(pictures, 3, signed=False)
+    shown = fig.axes[0].images[0].get_array()
+    assert shown.shape == (6, 9, 3)
+    assert (shown[3:5, 3:5] == 1).all() and (shown[:2, :2] == 0).all()
+    plots.plt.close(fig)
+
+
+def test_modulation_and_what_training_sees_are_drawn():
+    images = data.load("digits", n_train=40, n_test=8)
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
+    chosen = {"carrier": "laplace", "beta": 0.3, "centre": (0.3,)}
+    fig = playground.modulation(net, images, 3, **chosen)
+    shown = [axis.get_title() for axis in fig.axes]
+    assert shown[0] == f"label {int(images.y_test[3])}" and shown[4] == "its signs"
+    signs = fig.axes[4].images[0].get_array()
+    assert set(np.unique(signs)) <= {-1.0, 0.0, 1.0}
+    with pytest.raises(ValueError, match="index=8; expected 0 to 7"):
+        playground.modulation(net, images, 8, **chosen)
+    plots.plt.close("all")
+    x, y = images.x_test, images.y_test
+    plain = playground.seen_in_training(net, x, y, None)
+    noisy = playground.seen_in_training(net, x, y, part("noise_modulation", **chosen))
+    first = "as training sees it"
+    assert plain[first] == plots.png(x[0]) != noisy[first]
+    assert {k: v for k, v in plain.items() if k != first} == {k: v for k, v in noisy.items() if k != first}

@@ -17,13 +17,14 @@ from torch import Tensor
 
 from companion.shown import Shown
 
-#: One colour per training method in every chapter (Okabe-Ito, safe for colour-blind readers).
+#: One colour per training method in every chapter (Okabe-Ito and a brown, safe for colour-blind readers).
 COLOURS = {
     "standard": "#666666",
     "adversarial": "#0072B2",
     "interpretation": "#D55E00",
     "jacobian": "#009E73",
     "noise modulation": "#CC79A7",
+    "additive noise": "#8C6D31",
     "double backprop": "#56B4E9",
     "weight penalty": "#E69F00",
 }
@@ -296,7 +297,8 @@ def points(
             axis.plot(ends, ends, "-", color="#888888", linewidth=0.8)
         axis.set_title(title)
         axis.set_ylabel(y)
-        axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]))
+        low, high = axis.get_ylim()
+        axis.set_ylim(min(0.0, low), high + 0.06 * (high - min(0.0, low)))
     for axis in axes.flat[len(panels) :]:
         axis.remove()
     for axis in axes.flat[max(0, len(panels) - columns) : len(panels)]:
@@ -307,6 +309,14 @@ def points(
         labels = [f"{g:g}" if isinstance(g, float) else str(g) for g in colours]
         fig.legend(handles, labels, title=names, loc="outside lower center", ncols=4, fontsize=8)
     return fig
+
+
+def ramp(values: Sequence[Any]) -> dict[Any, str]:
+    """A colour for each value in order, from dark to light, told apart by colour-blind readers."""
+    from matplotlib.colors import to_hex
+
+    shades = np.linspace(0.05, 0.9, len(values))
+    return {value: to_hex(plt.get_cmap("viridis")(s)) for value, s in zip(values, shades, strict=True)}
 
 
 def named_points(
@@ -328,8 +338,64 @@ def named_points(
     for (name, row), place in zip(ordered.iterrows(), places, strict=True):
         axis.plot(row[x], row[y], "o", color=colour(name))
         axis.plot([row[x], edge], [row[y], place - down], color=colour(name), linewidth=0.5, alpha=0.6)
-        axis.text(edge, place - down, f" {name}", fontsize=8, va="center")
+        axis.text(edge, place - down, f" {name}", fontsize=8, va="center", color=_INK)
     axis.set(xlabel=x, ylabel=y)
+    return fig
+
+
+def levels(axis: Axes, blind: Mapping[str, Sequence[float]], *, along: str = "y") -> None:
+    """What maps score that have seen no image, behind a figure's points: their mean, and the middle 95 %.
+
+    blind: values by name. along: the axis that VII is on, "x" or "y". A level beyond the points is not drawn.
+    """
+    line, band, edge = (
+        (axis.axhline, axis.axhspan, axis.get_ylim()[1])
+        if along == "y"
+        else (axis.axvline, axis.axvspan, axis.get_xlim()[1])
+    )
+    for style, (name, values) in zip((":", "--", "-."), blind.items(), strict=False):
+        if np.mean(values) > edge:
+            continue
+        low, high = np.quantile(values, [0.025, 0.975])
+        band(low, min(high, edge), color="#888888", alpha=0.12, linewidth=0, zorder=0)
+        line(np.mean(values), color="#888888", linestyle=style, linewidth=1.2, label=name, zorder=0)
+
+
+def dots_each(
+    panels: Mapping[str, Any],
+    models: Sequence[str],
+    colour: Callable[[str], str],
+    blind: Mapping[str, Sequence[float]],
+) -> list[Figure]:
+    """`dots` with a figure for each panel, for `show_all`; `levels` of `blind` behind the first."""
+    figures = [dots({title: frame}, models, colour) for title, frame in panels.items()]
+    levels(figures[0].axes[0], blind, along="x")
+    return figures
+
+
+def curves_each(
+    curves: Mapping[str, Any], x: str, colour: str, blind: Mapping[str, Sequence[float]]
+) -> list[Figure]:
+    """`panels` with one curve and a figure for each panel; `levels` of `blind` behind the first."""
+    figures = [panels({title: {"": frame}}, x, {"": colour}) for title, frame in curves.items()]
+    levels(figures[0].axes[0], blind)
+    return figures
+
+
+def mosaic(pictures: Tensor, columns: int, *, signed: bool) -> Figure:
+    """Many small pictures (B, C, H, W) as one, without titles; maps each on its own symmetric scale."""
+    shown = pictures.detach().cpu().float()
+    if signed:
+        shares = torch.stack([p.sum(0) / scale(p) / 2 + 0.5 for p in shown])
+        tiles = plt.get_cmap(SIGNED)(shares.numpy())[..., :3]
+    else:
+        tiles = shown.movedim(1, -1).expand(-1, -1, -1, 3).numpy()
+    tiles = np.pad(tiles, ((0, -len(tiles) % columns), (0, 1), (0, 1), (0, 0)), constant_values=1.0)
+    rows = [np.concatenate(tiles[i : i + columns], 1) for i in range(0, len(tiles), columns)]
+    height = 8 * sum(row.shape[0] for row in rows) / rows[0].shape[1]
+    fig, axes = subplots(1, 1, size=(8, height))
+    axes[0, 0].imshow(np.concatenate(rows), interpolation="none")
+    axes[0, 0].axis("off")
     return fig
 
 

@@ -10,7 +10,12 @@ import nbformat
 import pytest
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-REBUILT = ["interpretation_regularization", "remove_and_retrain"]
+REBUILT = [
+    "alignment_bounds",
+    "interpretation_regularization",
+    "noise_modulation",
+    "remove_and_retrain",
+]
 FOLDED = {"hide-input", "remove-input", "hide-cell", "remove-cell"}
 
 

@@ -138,3 +138,37 @@ def test_rank_correlation_of_a_constant_is_nan():
     rising = pd.DataFrame({"x": [0, 1, 2], "value": [1.0, 2.0, 4.0]})
     assert experiment.rank_correlation(rising, "x") == pytest.approx(1)
     assert math.isnan(experiment.rank_correlation(rising.assign(value=1.0), "x"))
+
+
+def test_a_spread_pooled_over_models_says_what_a_difference_has_to_exceed():
+    values = {"a": (1.0, 3.0), "b": (5.0, 5.0), "c": (2.0, 4.0)}
+    frame = pd.DataFrame(
+        [{"model": m, "seed": s, "value": v} for m, of in values.items() for s, v in enumerate(of)]
+    )
+    # variances 2, 0, 2 with one degree of freedom each: pooled 4 / 3 with three, t = 3.1824
+    assert experiment.resolution(frame) == pytest.approx(3.182446 * math.sqrt(4 / 3))
+    assert math.isnan(experiment.resolution(frame[frame["seed"] == 0]))
+
+
+def test_how_far_a_curve_changes_above_a_place_and_ranges_below_it():
+    curve = {0.0: 5.0, 0.2: 7.0, 0.5: 6.0, 1.0: 1.0}
+    frame = pd.DataFrame([{"x": x, "seed": 0, "value": v} for x, v in curve.items()])
+    expected = {"change from 0.5 to 1": [5.0], "range from 0 to 0.5": [2.0]}
+    assert experiment.flattening(frame, "x", 0.5) == expected
+
+
+def test_a_difference_is_written_with_as_many_digits_as_asked_for():
+    of = experiment.Difference(0.1234, 0.0567, 3)
+    assert f"{of:.3f}" == "+0.123 ± 0.057" and f"{of}" == str(of) == "+0.1 ± 0.1"
+    assert f"{experiment.Difference(1, 0, 1):.2f}" == "+1.00 (one seed)"
+
+
+def test_costs_are_relative_to_the_net_of_the_same_seed(nets, images):
+    found = experiment.relative_cost(nets, images, base="small", turns=1)
+    assert list(found["value"][found["model"] == "small"]) == [1.0, 1.0] and (found["value"] > 0).all()
+
+
+def test_weights_of_the_same_training_are_the_same(images):
+    first, second = recipes(0), recipes(1)
+    assert experiment.weight_gap(first["small"], first["small"], images) == 0
+    assert experiment.weight_gap(first["small"], second["small"], images) > 0

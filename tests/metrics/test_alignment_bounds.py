@@ -431,3 +431,118 @@ class TestBadInput:
 
     def test_no_layer_is_of_both_kinds(self):
         assert not set(AFFINE) & set(HOMOGENEOUS)
+
+
+CONVENTIONS = [
+    {"origin": 0.5},
+    {"origin": torch.linspace(0, 1, 64, dtype=torch.float64).view(1, 8, 8)},
+    {"common": -0.7},
+    {"centred": True},
+    {"origin": 1.0, "common": 2.0, "centred": True},
+]
+
+
+class TestConventions:
+    """Origin, common function and gauge change no decision and no distance, and keep the bounds valid."""
+
+    @pytest.mark.parametrize("convention", CONVENTIONS)
+    def test_what_stays_and_what_the_bounds_say(self, terms, convention):
+        for seed in range(10):
+            net, x, before = random_net(seed), images(50, seed), terms[seed]
+            after = metrics.alignment_terms(net, x, **convention)
+            for name in ("predicted", "rival", "rho_tilde", "g_plus", "psi_plus"):
+                assert torch.equal(getattr(after, name), getattr(before, name)), name
+            near = after.rho_tilde.isfinite()
+            for bound in (after.bound_2a, after.bound_2b, after.bound_3):
+                assert (after.rho_tilde <= bound + 1e-9)[near].all()
+            torch.testing.assert_close(
+                after.linear_plus + after.beta_plus, after.psi_plus, atol=1e-9, rtol=1e-9
+            )
+
+    def test_the_logits_really_with_a_common_function(self):
+        """Against a net that adds c ||x - origin||^2 / 2 to every logit itself."""
+
+        class Added(nn.Module):
+            def __init__(self, net, c, origin):
+                super().__init__()
+                self.net, self.c, self.origin = net, c, origin
+
+            def forward(self, x):
+                return self.net(x) + self.c * (x - self.origin).flatten(1).square().sum(1, keepdim=True) / 2
+
+        net, x = random_net(5).eval(), images(20, 5)
+        told = metrics.alignment_terms(net, x, common=0.3)
+        added = Added(net, 0.3, 0.0).eval()
+        torch.testing.assert_close(told.alpha, metrics.alignment(added, x), **EXACT)
+        torch.testing.assert_close(told.rho_tilde, metrics.linearised_robustness(added, x), **EXACT)
+        centred = metrics.alignment_terms(net, x, common=0.3, centred=True)
+        plain = metrics.alignment_terms(net, x, centred=True)
+        for name in ("alpha", "alpha_xi", "turn", "turn_xi"):
+            torch.testing.assert_close(getattr(centred, name), getattr(plain, name), **EXACT)
+
+    def test_an_origin_is_a_net_on_shifted_pixels(self):
+        """alpha_plus from the origin o is that of the net h -> net(h + o) at x - o, by its definition."""
+        net, x, o = random_net(6).eval(), images(20, 6), 0.4
+        told = metrics.alignment_terms(net, x, origin=o)
+        g = told.g_plus.flatten(1)
+        expected = ((x - o).flatten(1) * g).sum(1).abs() / g.norm(dim=1).clamp_min(1e-300)
+        torch.testing.assert_close(told.alpha_plus, expected, **EXACT)
+        torch.testing.assert_close(told.beta_plus, told.psi_plus - ((x - o).flatten(1) * g).sum(1), **EXACT)
+
+    def test_the_measured_alignments_are_those_of_the_terms(self):
+        net, x = random_net(7), images(30, 7)
+        plain = metrics.alignment_terms(net, x)
+        for origin, c in ((0.0, 0.0), (0.5, 0.2), (1.0, -0.4)):
+            moved = metrics.alignment_terms(net, x, origin=origin, common=c)
+            centred = metrics.alignment_terms(net, x, origin=origin, centred=True)
+            found = metrics.alignments(plain, x, origin, c)
+            torch.testing.assert_close(found["alpha"], moved.alpha, **EXACT)
+            torch.testing.assert_close(found["alpha_plus"], moved.alpha_plus, **EXACT)
+            torch.testing.assert_close(found["centred alpha"], centred.alpha, **EXACT)
+
+    def test_one_origin_serves_fifty_images_and_not_more_than_there_are_pixels(self):
+        net = random_net(8)
+        x = images(120, 8)
+        near = metrics.alignment_terms(net, x).rho_tilde.isfinite()
+        (few,), (many,) = (metrics.shared_origin(net, x[near][:n]) for n in (50, 120))
+        assert few["value"] < 1e-9 < 1e-3 < many["value"]
+        assert next(net.parameters()).dtype == torch.float64
+
+
+class TestAlgebra:
+    def test_gaps_are_rounding_bounds_hold_and_the_printed_one_fails(self):
+        rows = metrics.algebra(4, 4)
+        assert {row["claim"] for row in rows} == {"ET-C1", "ET-C2", "ET-C3", "ET-C4", "ET-C5", "ET-lemma1"}
+        assert all(row["value"] < 1e-9 for row in rows if row["quantity"] == "gap")
+        assert all(row["value"] == 0 for row in rows if row["quantity"] == "violations")
+        (printed,) = [r for r in rows if r["quantity"] == "violations as printed, per cent"]
+        (without,) = [r for r in rows if r["quantity"] == "gap without running means"]
+        assert printed["value"] > 0 and without["value"] > 1e-3
+
+    def test_the_counter_example(self):
+        found = metrics.counter_example()
+        assert found["rho_tilde"] == 0.75 < found["theorem 3 with gamma"]
+        assert abs(found["theorem 3 as printed"]) < 1e-12
+
+    def test_the_bracket_of_the_outlooks_penalty_is_not_negative(self):
+        net = random_net(9).float()
+        (row,) = metrics.penalty_bracket(net, images(20, 9))
+        assert row["value"] > -1e-9 and next(net.parameters()).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Upsample(scale_factor=2, mode="bilinear"),
+        nn.PixelUnshuffle(2),
+        nn.ReflectionPad2d(1),
+        nn.ReplicationPad2d(1),
+    ],
+)
+def test_linear_layers_without_constants_are_in_the_class(layer):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), layer, nn.ReLU(), nn.Flatten(), nn.LazyLinear(3)).double()
+    x = images(4, 0)
+    logits = logits_of(net, x)
+    linear, bias = metrics.homogeneous_decomposition(net, x)
+    torch.testing.assert_close(linear + bias, logits, **EXACT)

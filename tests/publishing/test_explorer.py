@@ -148,3 +148,10 @@ class TestPng:
         for size, most in ((8, 300), (28, 900), (32, 1100)):
             picture = torch.randn(1, size, size, generator=generator)
             assert len(plots.png(picture, limit=plots.scale(picture))) < most
+
+
+def test_controls_can_be_read_off_the_frames(frames):
+    assert (
+        explorer.over(list(CONTROLS), frames, caption="C").html
+        == explorer.frames(CONTROLS, frames, caption="C").html
+    )

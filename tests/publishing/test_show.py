@@ -114,3 +114,30 @@ def test_a_place_held_is_filled_later(run, monkeypatch):
     run.fill("found", "seen")
     assert said[0][0] == said[1][0] == "small-found" and said[1][1] == "seen"
     assert "below" in said[0][1].html and os.environ["COMPANION_PROFILE"] == "quick"
+
+
+def test_what_the_paper_says_in_words_stands_beside_both_runs(run, monkeypatch):
+    run.record("X-F1", "share", 0.5, place="least")
+    monkeypatch.setattr(run, "recorded", lambda: [{"experiment": "X-F1", "place": "least", "value": None}])
+    said = {"F1": ({"experiment": "X-F1", "place": "least"}, "near 1"), "F2": ({"experiment": "X-F2"}, "–")}
+    soup = BeautifulSoup(show.quoted(run, said, "here", caption="").html, "html.parser")
+    assert [td.text for td in soup.select("td")] == ["near 1", "0.50", "–", "–", "–", "–"]
+
+
+def test_an_infinite_distance_has_no_spread():
+    assert show.spread([1.0, float("inf")]) == (float("inf"), None)
+
+
+def test_a_quantity_along_a_label_has_a_column_for_each_run_and_image_set(run, monkeypatch):
+    print_rows = [
+        {"experiment": "X-4", "quantity": "vii", "b": 0.5, "value": 0.0607, "dataset": "P", "model": "r"}
+    ]
+    monkeypatch.setattr(ledger, "printed", lambda name: print_rows)
+    monkeypatch.setattr(run, "recorded", lambda: [])
+    run.record("X-4", "vii", [0.1, 0.2], b=0.5, dataset="S", model="m", gradient="exact")
+    run.record("X-4", "vii", [0.9, 0.9], b=0.5, dataset="S", model="m", gradient="other")
+    run.record("X-4", "vii", [0.3], b=1.0, dataset="S", model="m", gradient="exact")
+    table = show.along(run, "X-4", "vii", "b", digits=3, caption="All", gradient="exact")
+    soup = BeautifulSoup(table.html, "html.parser")
+    assert [th.text for th in soup.select("thead th")] == ["b", "paper: P, r", "here: S, m"]
+    assert [td.text for td in soup.select("td")] == ["0.061", "0.150", "not run", "0.300"]

@@ -2,17 +2,38 @@
 
 from companion.experiment.comparing import (
     Difference,
+    agreement,
+    bends,
+    beside,
     by_seed,
     compared,
     difference,
     differences,
+    direction,
+    flattening,
+    pearson,
     rank_correlation,
+    relative,
+    resolution,
+    shares,
+    trends,
     verdicts_of,
     where,
 )
-from companion.experiment.nets import Nets, choose_device, measure, train
-from companion.experiment.planted import planted_scores
-from companion.experiment.portable import portable
+from companion.experiment.nets import (
+    Nets,
+    choose_device,
+    measure,
+    relative_cost,
+    train,
+    weight_gap,
+)
+from companion.experiment.planted import (
+    planted_scores,
+)
+from companion.experiment.portable import (
+    portable,
+)
 from companion.experiment.retraining import (
     apart,
     area_under,
@@ -28,14 +49,20 @@ from companion.experiment.retraining import (
     retrainings,
     scores,
 )
-from companion.experiment.unmasking import pred_power, unmaskings
+from companion.experiment.unmasking import (
+    pred_power,
+    unmaskings,
+)
 
 __all__ = [
     "Difference",
     "Nets",
+    "agreement",
     "apart",
     "area_under",
     "at_equal_accuracy",
+    "bends",
+    "beside",
     "by_model",
     "by_seed",
     "choose_device",
@@ -43,21 +70,30 @@ __all__ = [
     "diff_roar",
     "difference",
     "differences",
+    "direction",
+    "flattening",
     "measure",
     "mu_kar",
     "mu_roar",
     "one_order",
+    "pearson",
     "planted_scores",
     "portable",
     "pred_power",
     "rank_correlation",
     "readings",
+    "relative",
+    "relative_cost",
+    "resolution",
     "retrained",
     "retrained_accuracies",
     "retrainings",
     "scores",
+    "shares",
     "train",
+    "trends",
     "unmaskings",
     "verdicts_of",
+    "weight_gap",
     "where",
 ]

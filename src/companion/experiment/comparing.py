@@ -1,8 +1,9 @@
 """Two kinds of nets compared over seeds."""
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 from scipy import stats
 
@@ -18,8 +19,14 @@ class Difference(NamedTuple):
     half: float
     n: int
 
+    def __format__(self, spec: str) -> str:
+        """Mean ± half-width; spec: of both numbers, ".1f" if empty."""
+        spec = spec or ".1f"
+        spread = f" ± {self.half:{spec}}" if self.n > 1 else " (one seed)"
+        return f"{self.mean:+{spec}}{spread}"
+
     def __str__(self) -> str:
-        return f"{self.mean:+.1f} ± {self.half:.1f}" if self.n > 1 else f"{self.mean:+.1f} (one seed)"
+        return format(self)
 
     @property
     def sign(self) -> int:
@@ -52,6 +59,90 @@ def difference(frame: pd.DataFrame, more: str, less: str) -> Difference:
     return Difference(*interval(apart.tolist()), len(apart))
 
 
+def relative(
+    quantities: Mapping[str, pd.DataFrame],
+    pairs: Sequence[Mapping[str, Any]],
+    called: Callable[[Any], str] = str,
+) -> pd.DataFrame:
+    """How much larger a quantity is for one model than for another, in per cent, by seed.
+
+    quantities: frames with the columns model, seed and value, by name. pairs: the two models as `more` and
+    `less`, and labels of the pair. Columns: the pair's, nets (their names by `called`), of (the quantity's
+    name), quantity, seed, value.
+    """
+    rows = []
+    for pair in pairs:
+        nets = f"{called(pair['more'])} − {called(pair['less'])}"
+        for of, frame in quantities.items():
+            table = frame.pivot(index="seed", columns="model", values="value")
+            change = (100 * (table[pair["more"]] / table[pair["less"]] - 1)).dropna()
+            rows += [{**pair, "nets": nets, "of": of, "seed": s, "value": v} for s, v in change.items()]
+    columns = ["more", "less", "weight", "nets", "of", "seed", "value"]
+    return pd.DataFrame(rows, columns=columns if not rows else None).assign(quantity="relative change")
+
+
+def shares(frame: pd.DataFrame, terms: Sequence[str], whole: str = "") -> pd.DataFrame:
+    """The first of several quantities beside the sum of all, or beside `whole`, of every net in two ways:
+    as a ratio of medians over images and as a median of ratios (ET-E4).
+
+    frame: rows with the values of all images in the column `each`. Columns: model, seed, way, value.
+    """
+    rows, parts = [], [whole] if whole else list(terms)
+    chosen = frame[frame["quantity"].isin([terms[0], *parts]) & frame["each"].notna()]
+    for (model, seed), of in chosen.groupby(["model", "seed"], sort=False):
+        each = {name: np.array(values) for name, values in of.set_index("quantity")["each"].items()}
+        medians = np.median(each[terms[0]]) / sum(np.median(each[name]) for name in parts)
+        ratios = np.median(each[terms[0]] / sum(each[name] for name in parts))
+        ways = {"ratio of medians": medians, "median of ratios": ratios}
+        rows += [{"model": model, "seed": seed, "way": way, "value": float(v)} for way, v in ways.items()]
+    return pd.DataFrame(rows)
+
+
+def pearson(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """Pearson's correlation over images of two quantities, of every net that both frames hold.
+
+    one, other: rows with the values of images in the column `each`, the first values both have being paired;
+    pairs that are not finite are left out. NaN for fewer than three pairs or where either is constant.
+    Columns: model, seed, value.
+    """
+    pairs = one.merge(other, on=["model", "seed"], suffixes=("", "_other"))
+    found = [_pearson(row["each"], row["each_other"]) for row in pairs.to_dict("records")]
+    return pairs[["model", "seed"]].assign(value=found)
+
+
+def _pearson(one: Sequence[float], other: Sequence[float]) -> float:
+    n = min(len(one), len(other))
+    pairs = np.array([one[:n], other[:n]], float)
+    pairs = pairs[:, np.isfinite(pairs).all(0)]
+    if pairs.shape[1] < 3 or (np.ptp(pairs, axis=1) == 0).any():
+        return float("nan")
+    return float(np.corrcoef(pairs)[0, 1])
+
+
+def beside(frame: pd.DataFrame, other: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The frame with a column `name`, the value of the same model and seed in another frame."""
+    value = other.set_index(["model", "seed"])["value"]
+    places = zip(frame["model"], frame["seed"], strict=True)
+    return frame.assign(**{name: [value[place] for place in places]})
+
+
+def trends(frame: pd.DataFrame, x: str) -> list[float]:
+    """`rank_correlation` over the nets of each seed, in the order of the seeds."""
+    return [rank_correlation(of, x) for _, of in frame.groupby("seed")]
+
+
+def bends(frame: pd.DataFrame, x: str) -> list[float]:
+    """Of each seed, the slope of `value` over the half of the nets with the smaller x, minus that over the
+    other half: above 0 for a curve that saturates. NaN for fewer than two nets in a half."""
+    found = []
+    for _, of in frame.groupby("seed"):
+        places = of[np.isfinite(of[x]) & np.isfinite(of["value"])].sort_values(x)[[x, "value"]].to_numpy()
+        halves = np.array_split(places.astype(float), 2)
+        slopes = [np.polyfit(*half.T, 1)[0] if len(half) > 1 else np.nan for half in halves]
+        found.append(float(slopes[0] - slopes[1]))
+    return found
+
+
 def differences(frame: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
     """`by_seed` of several pairs of models, under every attack: difference, attack, seed and value."""
     rows = [
@@ -61,6 +152,31 @@ def differences(frame: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.Dat
         for seed, value in by_seed(of, more, less).items()
     ]
     return pd.DataFrame(rows)
+
+
+def resolution(frame: pd.DataFrame) -> float:
+    """What the difference of two models' means has to exceed not to be noise, if only these two are compared.
+
+    Half the width of its 95 % t-interval, from the spread between seeds pooled over all models: three seeds
+    of two models say little of a spread, and one pair of them may lie close together by chance. NaN for one
+    seed. frame: rows of one quantity, with the columns model, seed and value.
+    """
+    by_model = frame.groupby("model")["value"]
+    n, freedom = by_model.count().mean(), len(frame) - by_model.ngroups
+    if freedom < 1:
+        return float("nan")
+    within = ((frame["value"] - by_model.transform("mean")) ** 2).sum() / freedom
+    return float(stats.t.ppf(0.975, freedom) * (2 * within / n) ** 0.5)
+
+
+def flattening(frame: pd.DataFrame, x: str, at: float) -> dict[str, list[float]]:
+    """By seed: how far `value` changes from x = `at` to the largest x, and how far it ranges below `at`."""
+    table = frame.pivot(index="seed", columns=x, values="value")
+    low, end = table[[place for place in table if place <= at]], max(table)
+    return {
+        f"change from {at:g} to {end:g}": list((table[at] - table[end]).abs()),
+        f"range from {min(table):g} to {at:g}": list(low.max(axis=1) - low.min(axis=1)),
+    }
 
 
 def rank_correlation(frame: pd.DataFrame, x: str) -> float:
@@ -82,3 +198,32 @@ def compared(frame: pd.DataFrame, more: str, less: str) -> str:
     of = difference(frame, more, less)
     words = {1: "is more robust than", 0: "is not told apart from", -1: "is less robust than"}
     return f"{words[of.sign]} {less} ({of} points)"
+
+
+def agreement(correlations: Mapping[str, Sequence[float]], settings: int) -> str:
+    """In words, whether correlations from several origins, each as in `direction`, say the same.
+
+    An origin from which it is unclear contradicts none: one that rises and one that falls do.
+    """
+    words = {name: direction(values, settings).split(" (")[0] for name, values in correlations.items()}
+    clear = [name for name, said in words.items() if said in ("rises", "falls")]
+    if {"rises", "falls"} <= set(words.values()):
+        return "depends on what counts as zero"
+    listed = " and ".join(", ".join(clear).rsplit(", ", 1))
+    if len(clear) == len(words):
+        return f"is the same from {listed}"
+    return f"is clear from {listed} alone" if clear else "is not clear"
+
+
+def direction(values: Sequence[float], settings: int) -> str:
+    """In words, whether rank correlations, one a seed, say that one quantity rises with another.
+
+    settings: how many nets a seed has. Seeds repeat the same settings, so the interval of their mean is that
+    of one correlation over `settings` nets (Fisher's, with the error of Bonett and Wright 2000); its limits
+    are one-sided 95 % limits, as of the claims. It rises where the lower one is above 0.
+    """
+    mean = float(np.mean(values))
+    width = 1.645 * np.sqrt((1 + mean**2 / 2) / (settings - 3)) if settings > 3 else np.inf
+    low, high = np.tanh(np.arctanh(np.clip(mean, -0.9999, 0.9999)) + np.array([-width, width]))
+    words = "rises" if low > 0 else "falls" if high < 0 else "shows no clear trend"
+    return f"{words} (Spearman {mean:+.2f}, {low:+.2f} to {high:+.2f})"

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from companion import store
+from companion import store, training
 from companion.data import Images
 from companion.training import Recipe
 
@@ -37,6 +37,27 @@ def train(
     announce(store.estimate(nets.values(), device=device))
     store.train_all(nets.values(), device=device, report=report)
     return nets
+
+
+def relative_cost(nets: Nets, images: Images, *, base: str, turns: int = 5) -> pd.DataFrame:
+    """Time of a training step of each net over that of the net `base` of its seed: model, seed, value.
+
+    The nets take turns, and the fastest of each net's counts, for anything that runs beside only adds.
+    Nothing is kept.
+    """
+    times = [[training.time_step(recipe, images) for recipe in nets.values()] for _ in range(turns)]
+    seconds = dict(zip(nets, map(min, zip(*times, strict=True)), strict=True))
+    rows = [
+        {"model": model, "seed": seed, "value": of / seconds[base, seed]}
+        for (model, seed), of in seconds.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def weight_gap(one: Recipe, other: Recipe, images: Images) -> float:
+    """The largest difference of a weight between two trainings on these images: 0 where they are the same."""
+    first, second = (training.train(recipe, images)[0].state_dict() for recipe in (one, other))
+    return max((first[name] - second[name]).abs().max().item() for name in first)
 
 
 def measure(

@@ -1,12 +1,33 @@
 """Numbers about trained nets; each returns one value per sample."""
 
-from companion.metrics.alignment import cosine_to_target
+from companion.metrics.alignment import (
+    cosine_to_target,
+)
+from companion.metrics.alignment_identities import (
+    algebra,
+    counter_example,
+    penalty_bracket,
+    shared_origin,
+)
+from companion.metrics.alignment_measures import (
+    alignment_values,
+    alignments,
+    kink_effect,
+    nearest_distance,
+)
 from companion.metrics.alignment_terms import (
     AlignmentTerms,
     alignment,
     alignment_terms,
     binarised_alignment,
     linearised_robustness,
+)
+from companion.metrics.blind_maps import (
+    blind_levels,
+    blind_vii,
+    planted_maps,
+    planted_scores,
+    smooth_maps,
 )
 from companion.metrics.boundary import (
     angle,
@@ -16,65 +37,145 @@ from companion.metrics.boundary import (
     mahalanobis,
     mean_displacement,
 )
-from companion.metrics.correlation import Correlation, correlation
-from companion.metrics.gradient_norms import gradient_norms, target_cosine
-from companion.metrics.homogeneous import homogeneous_decomposition
-from companion.metrics.identities import jacobian_identities
-from companion.metrics.jacobian_norms import jacobian_norms
-from companion.metrics.localisation import bottom1, mass_on, ratio, top1
-from companion.metrics.manifold import changed, density, manifold_distance, projection
-from companion.metrics.projections import nearest_image, principal_projection, random_step
-from companion.metrics.retrained import fraction_correct, gradient_spread, read_off_masks
+from companion.metrics.correlation import (
+    Correlation,
+    correlation,
+)
+from companion.metrics.gradient_norms import (
+    gradient_norms,
+    target_cosine,
+)
+from companion.metrics.homogeneous import (
+    homogeneous_decomposition,
+)
+from companion.metrics.identities import (
+    jacobian_identities,
+)
+from companion.metrics.jacobian_norms import (
+    jacobian_norms,
+)
+from companion.metrics.localisation import (
+    bottom1,
+    mass_on,
+    ratio,
+    top1,
+)
+from companion.metrics.manifold import (
+    changed,
+    density,
+    manifold_distance,
+    projection,
+)
+from companion.metrics.modulation_identities import (
+    modulation_identities,
+)
+from companion.metrics.own_image import (
+    GRADIENTS,
+    against,
+    against_others,
+    focus,
+    own_image,
+)
+from companion.metrics.projections import (
+    nearest_image,
+    principal_projection,
+    random_step,
+)
+from companion.metrics.retrained import (
+    fraction_correct,
+    gradient_spread,
+    read_off_masks,
+)
 from companion.metrics.robustness import (
     clean_accuracy,
     reference_accuracy,
     robust_accuracy,
     scaled_accuracy,
 )
-from companion.metrics.strong import strong_accuracy
-from companion.metrics.vii import constant_sign_vii, sign_cosine, vii, vii_chance
+from companion.metrics.spectra import (
+    demodulation,
+    image_correlation,
+    spectrum,
+    wiener,
+)
+from companion.metrics.strong import (
+    strong_accuracy,
+)
+from companion.metrics.vii import (
+    constant_sign_vii,
+    log_odds_gradient,
+    sign_cosine,
+    sign_cosines,
+    vii,
+    vii_chance,
+)
 
 __all__ = [
-    "fraction_correct",
-    "nearest_image",
-    "principal_projection",
-    "random_step",
-    "gradient_spread",
-    "read_off_masks",
-    "strong_accuracy",
-    "clean_accuracy",
-    "reference_accuracy",
-    "robust_accuracy",
-    "scaled_accuracy",
-    "gradient_norms",
-    "target_cosine",
-    "jacobian_identities",
     "AlignmentTerms",
     "Correlation",
+    "GRADIENTS",
+    "against",
+    "against_others",
+    "algebra",
     "alignment",
     "alignment_terms",
+    "alignment_values",
+    "alignments",
     "angle",
     "binarised_alignment",
+    "blind_levels",
+    "blind_vii",
     "bottom1",
     "boundary_normal",
     "boundary_point",
     "changed",
+    "clean_accuracy",
     "constant_sign_vii",
     "correlation",
     "cosine_to_target",
+    "counter_example",
+    "demodulation",
     "density",
+    "focus",
+    "fraction_correct",
+    "gradient_norms",
+    "gradient_spread",
     "homogeneous_decomposition",
+    "image_correlation",
+    "jacobian_identities",
     "jacobian_norms",
+    "kink_effect",
     "line_of_means",
     "linearised_robustness",
+    "log_odds_gradient",
     "mahalanobis",
     "manifold_distance",
     "mass_on",
     "mean_displacement",
+    "modulation_identities",
+    "nearest_distance",
+    "nearest_image",
+    "own_image",
+    "penalty_bracket",
+    "planted_maps",
+    "planted_scores",
+    "principal_projection",
     "projection",
+    "random_step",
     "ratio",
+    "read_off_masks",
+    "reference_accuracy",
+    "robust_accuracy",
+    "scaled_accuracy",
+    "shared_origin",
     "sign_cosine",
+    "sign_cosines",
+    "smooth_maps",
+    "spectrum",
+    "strong_accuracy",
+    "target_cosine",
     "top1",
     "vii",
     "vii_chance",
+    "wiener",
 ]

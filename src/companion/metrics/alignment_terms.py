@@ -27,6 +27,7 @@ class AlignmentTerms:
     rival: Tensor  #: j*, the nearest other class by linearisation (B,)
     same_prediction: Tensor  #: F(xi) = F(x), bool (B,)
     g: Tensor  #: gradient of z_i* at x, a map
+    g_mean: Tensor  #: gradient of the mean of all logits at x, a map
     g_plus: Tensor  #: gradient of z_i* - z_j* at x, a map
     gamma: Tensor  #: gradient of z_i* at xi, a map
     xi: Tensor  #: x + beta_plus * g_plus / ||g_plus||^2, an image that may leave [0, 1]
@@ -105,35 +106,53 @@ def linearised_robustness(model: nn.Module, x: Tensor, *, chunk: int = 500) -> T
     return torch.cat(_in_parts(model, x, chunk, of_part))
 
 
-def alignment_terms(model: nn.Module, x: Tensor, *, chunk: int = 500) -> AlignmentTerms:
+def alignment_terms(
+    model: nn.Module,
+    x: Tensor,
+    *,
+    origin: float | Tensor = 0.0,
+    common: float = 0.0,
+    centred: bool = False,
+    chunk: int = 500,
+) -> AlignmentTerms:
     """Every term of ET's theorems 2 and 3 at x, per sample; theorem 3 as printed and as corrected.
 
     Source: ET eq. 7, 9, 11, 14 to 16. The net must be of theorem 1's class, for beta_plus.
-    x: (B, ...) in [0, 1], in the model's float dtype. Eval mode. The result keeps four maps for each image.
+    Three settings (ours) that leave every decision, rho and rho_tilde as they are, and the bounds valid:
+    origin: the pixel value that counts as zero, or an image (C, H, W) of them, broadcast: x and xi are
+    measured from it, and beta_plus takes up the rest.
+    common: c, where c ||x - origin||^2 / 2 is added to every logit, so that g and gamma change, g_plus not.
+    centred: subtract the mean of all logits from each, which takes such a common function out again.
+    x: (B, ...) in [0, 1], in the model's float dtype. Eval mode. The result keeps five maps for each image.
     Raises ValueError as `alignment` and `homogeneous_decomposition` do.
     """
     guards.check_images(x, model=model)
     check_class(model)
-    parts = _in_parts(model, x, chunk, lambda part: _terms(model, part))
+    parts = _in_parts(model, x, chunk, lambda part: _terms(model, part, origin, common, centred))
     homogeneous_decomposition(model, x, chunk=chunk)  # refuses a net with any other logit, a rival's too
     columns = {f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(AlignmentTerms)}
     return AlignmentTerms(**columns)
 
 
-def _terms(model: nn.Module, images: Tensor) -> AlignmentTerms:
-    x = images.flatten(1)
+def _terms(
+    model: nn.Module, images: Tensor, origin: float | Tensor, common: float, centred: bool
+) -> AlignmentTerms:
+    zero = torch.as_tensor(origin, dtype=images.dtype, device=images.device).expand(images.shape[1:])
+    x = (images - zero).flatten(1)
     point, logits = _scores(model, images)
     score, predicted = logits.max(1)
-    g = _gradient(score, point)
+    g_mean = _gradient(logits.mean(1), point) + common * x
+    g = _gradient(score, point) + common * x - centred * g_mean
     rival, g_plus, rho_tilde = _nearest(point, logits)
     slope = g_plus.norm(dim=1)
 
     bias = bias_part(model, images)[1]
-    beta_plus = _pick(bias, predicted) - _pick(bias, rival)
+    beta_plus = _pick(bias, predicted) - _pick(bias, rival) + g_plus @ zero.flatten()
 
     xi = x + _over(beta_plus, slope)[:, None] * _unit(g_plus)
-    point_xi, logits_xi = _scores(model, xi.view_as(images))
-    gamma = _gradient(_pick(logits_xi, predicted), point_xi)
+    point_xi, logits_xi = _scores(model, xi.view_as(images) + zero)
+    of_xi = _pick(logits_xi, predicted) - centred * logits_xi.mean(1)
+    gamma = _gradient(of_xi, point_xi) + (not centred) * common * xi
 
     turn = (_unit(g_plus) - _unit(g)).norm(dim=1)
     turn_xi = (_unit(g_plus) - _unit(gamma)).norm(dim=1)
@@ -143,9 +162,10 @@ def _terms(model: nn.Module, images: Tensor) -> AlignmentTerms:
         rival=rival,
         same_prediction=logits_xi.argmax(1) == predicted,
         g=g.view_as(images),
+        g_mean=g_mean.view_as(images),
         g_plus=g_plus.view_as(images),
         gamma=gamma.view_as(images),
-        xi=xi.view_as(images),
+        xi=xi.view_as(images) + zero,
         psi_plus=(score - _pick(logits, rival)).detach(),
         linear_plus=_inner(x, g_plus),
         beta_plus=beta_plus,

@@ -20,7 +20,11 @@ AFFINE = (
 
 #: Layers f with f(a h) = a f(h) for every a > 0.
 HOMOGENEOUS = (
-    *(nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.Identity, nn.Flatten, nn.Unflatten, nn.ZeroPad2d),
+    *(nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.Identity, nn.Flatten, nn.Unflatten),
+    *(nn.ZeroPad1d, nn.ZeroPad2d, nn.ZeroPad3d, nn.CircularPad1d, nn.CircularPad2d, nn.CircularPad3d),
+    *(nn.ReflectionPad1d, nn.ReflectionPad2d, nn.ReflectionPad3d),
+    *(nn.ReplicationPad1d, nn.ReplicationPad2d, nn.ReplicationPad3d),
+    *(nn.Upsample, nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle),
     *(nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d),
     *(nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d),
     *(nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d),
@@ -114,7 +118,8 @@ def check_class(model: nn.Module) -> None:
             raise ValueError(
                 f"{where} is outside the class of ET's theorem 1, which holds for layers that are affine "
                 "(dense, convolution, BatchNorm in eval mode, models.Normalize) or positively homogeneous "
-                "(ReLU, leaky ReLU, max- and average-pooling, dropout off, flatten)"
+                "(ReLU, leaky ReLU, max- and average-pooling, padding that adds no constant, upsampling, "
+                "dropout off, flatten)"
             )
 
 

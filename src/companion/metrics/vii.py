@@ -23,7 +23,7 @@ def vii(model: nn.Module, x: Tensor, y: Tensor, *, mean: Tensor | float, chunk: 
     well-trained net's samples may score otherwise; for that, sign_cosine(saliency.input_gradient(model, x,
     y, of="cross_entropy"), x, mean=mean).
     """
-    return sign_cosine(_log_odds_gradient(model, x, y, chunk), x, mean=mean)
+    return sign_cosine(log_odds_gradient(model, x, y, chunk=chunk), x, mean=mean)
 
 
 def sign_cosine(maps: Tensor, x: Tensor, *, mean: Tensor | float) -> Tensor:
@@ -41,6 +41,18 @@ def sign_cosine(maps: Tensor, x: Tensor, *, mean: Tensor | float) -> Tensor:
     d = (x - mean).sign().flatten(1)
     g = maps.expand_as(x).sign().flatten(1)
     return (d * g).sum(1).abs() / (d.norm(dim=1) * g.norm(dim=1)).clamp(min=1)  # 0/0 is 0
+
+
+def sign_cosines(maps: Tensor, x: Tensor, *, mean: Tensor | float, centred: bool = False) -> Tensor:
+    """`sign_cosine` of every map (row) with every image (column): (M, B) for maps (M, ...) and x (B, ...).
+
+    centred: subtract from each vector of signs its mean first, so that one sign everywhere scores 0.
+    """
+    vectors = [v.sign().flatten(1) for v in (maps, x - mean)]
+    if centred:
+        vectors = [v - v.mean(1, keepdim=True) for v in vectors]
+    g, d = (v / v.norm(dim=1, keepdim=True).clamp(min=1e-6) for v in vectors)
+    return (g @ d.T).abs()
 
 
 def constant_sign_vii(x: Tensor, *, mean: Tensor | float) -> Tensor:
@@ -63,11 +75,12 @@ def vii_chance(pixels: int) -> float:
     return math.sqrt(2 / (math.pi * pixels))
 
 
-def _log_odds_gradient(model: nn.Module, x: Tensor, y: Tensor, chunk: int) -> Tensor:
+def log_odds_gradient(model: nn.Module, x: Tensor, y: Tensor, *, chunk: int = 1000) -> Tensor:
     """Gradient of s = logsumexp_{k != y} z_k - z_y, which has the sign of the cross-entropy's everywhere.
 
-    CE = log(1 + e^s), so grad CE = sigmoid(s) grad s. In float32 the left side loses the true class's term
-    once p_y rounds to 1, and its sign is then that of another function; s has no such limit.
+    CE = log(1 + e^s), so grad CE = sigmoid(s) grad s: for each image a positive multiple. In float32 the left
+    side loses the true class's term once p_y rounds to 1, and its sign is then that of another function; s
+    has no such limit. x: (B, C, H, W) in [0, 1], and the result; y, chunk and errors as in `vii`.
     """
     guards.check_images(x, y, model)
     guards.check_autograd()

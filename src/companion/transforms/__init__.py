@@ -1,12 +1,15 @@
 """What training does to its input before the loss sees it: (model, x, y, *, ..., generator) -> x."""
 
+from companion.transforms.additive_noise import additive_noise, as_much_noise
 from companion.transforms.adversarial import adversarial
 from companion.transforms.carriers import CARRIERS, draw, modulation_sd
 from companion.transforms.noise_modulation import modulate, multiplier, noise_modulation
 
 __all__ = [
     "CARRIERS",
+    "additive_noise",
     "adversarial",
+    "as_much_noise",
     "draw",
     "modulate",
     "modulation_sd",

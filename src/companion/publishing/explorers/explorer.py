@@ -107,6 +107,12 @@ def frames(
     )
 
 
+def over(labels: Sequence[str], made: Mapping[tuple, Frame], *, caption: str) -> Shown:
+    """`frames` with a control for each place of their tuples, by its label, over the values they have."""
+    values = {label: list(dict.fromkeys(place[i] for place in made)) for i, label in enumerate(labels)}
+    return frames(values, made, caption=caption)
+
+
 def _control(name: str, label: str, values: list[float] | list[str], at: int) -> str:
     if not isinstance(values[0], str):
         attributes = {"name": name, "min": 0, "max": len(values) - 1, "step": 1, "value": at}

@@ -123,8 +123,9 @@ function setup(root) {
   const path = points => 'M' + points.map(p => fixed(place(p))).join('L');
   const draw = (name, points, closed = false) => layer(name).setAttribute('d', points ? path(points) + (closed ? 'Z' : '') : '');
   const dotAt = (name, p) => {
-    const [u, v] = place(p || [NaN, NaN]);
-    layer(name).setAttribute('transform', p ? `translate(${u.toFixed(1)} ${v.toFixed(1)})` : 'translate(-99 -99)');
+    const [u, v] = place(p || [(net.low + net.high) / 2, (net.low + net.high) / 2]);
+    layer(name).setAttribute('visibility', p ? 'visible' : 'hidden');
+    layer(name).setAttribute('transform', `translate(${u.toFixed(1)} ${v.toFixed(1)})`);
   };
   const clipped = polygon => {
     const wide = (net.high - net.low) / 20, low = net.low - wide, high = net.high + wide;

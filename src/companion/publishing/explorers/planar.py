@@ -96,6 +96,33 @@ class Net:
             raise ValueError(f"{self.name}: start={self.start}; expected a point of the unit square")
 
 
+_HIDDEN = ((1.0, 0.2, -0.35), (-0.6, 1.0, -0.1), (0.8, -1.0, 0.2), (-0.8, -0.7, 0.9))
+_OUT = ((2.0, -1.0, 0.5, -0.5, -0.2), (-1.5, 2.0, -0.5, 0.3, 0.1), (-0.3, -0.6, 0.2, 2.0, -0.3))
+
+#: The counter-example to ET's theorem 3 as printed, and a net without and with biases.
+NETS = (
+    Net(
+        "counter-example",
+        "The net of ET-E1. Follow the printed bound while x₁ grows.",
+        ((1.0, 0.0, 0.75), (1.0, -3.0, 0.875)),
+        ((1.0, 1.0, -0.5), (0.0, 0.0, 0.0)),
+        *((0.5, 0.5), -0.8, 1.2),
+    ),
+    Net(
+        "without biases",
+        "All decision boundaries are rays from the origin, and so is the linearised one: ρ̃ = α†.",
+        [(*row[:2], 0.0) for row in _HIDDEN],
+        [(*row[:-1], 0.0) for row in _OUT],
+        *((0.7, 0.4), -0.15, 1.1),
+    ),
+    Net(
+        "with biases",
+        "The same weights with biases. Can you find a violation of the printed Theorem 3 here too?",
+        *(_HIDDEN, _OUT, (0.8, 0.6), -0.15, 1.1),
+    ),
+)
+
+
 def explorer(nets: Sequence[Net], *, caption: str) -> Shown:
     """The plane of a net with x in it, to drag or to slide: decision boundary, distances, alignments, bounds.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from math import isfinite
 from statistics import fmean, stdev
 from typing import Any
 
@@ -42,8 +43,8 @@ def link(anchor: str, words: str = "figure") -> str:
 
 
 def spread(values: Sequence[float]) -> tuple[float, float | None]:
-    """Mean and standard deviation; no deviation of a single value."""
-    return fmean(values), stdev(values) if len(values) > 1 else None
+    """Mean and standard deviation; no deviation of a single value, nor where one is infinite."""
+    return fmean(values), stdev(values) if len(values) > 1 and all(map(isfinite, values)) else None
 
 
 def measured(
@@ -118,6 +119,49 @@ def beside(
     when = run.recorded_run().get("started", "")[:10]
     caption += f" Recorded run: {when}." if when else " No run is recorded yet."
     return tables.table([row, *map(escape, heads)], body, caption=caption, kind="cmp-fold cmp-beside")
+
+
+def quoted(run: Run, said: Mapping[str, tuple[Mapping[str, Any], str]], here: str, *, caption: str) -> Table:
+    """What the paper says of quantities that it prints no table of, beside this run's and the recorded run's.
+
+    said: labels of a row, and the paper's words (HTML), by name. here: what this run's column is called.
+    """
+
+    def value(rows: Sequence[Mapping[str, Any]], where: Mapping[str, Any]) -> str:
+        fit = [r["value"] for r in rows if all(r.get(label) == v for label, v in where.items())]
+        told = f"{fit[0]:.2f}" if fit and fit[0] is not None else "–"
+        return f'<td class="num">{told}</td>'
+
+    when = run.recorded_run().get("started", "")[:10] or "none yet"
+    head = ["", "paper", escape(here), f"recorded, {when}"]
+    body = [
+        [escape(name), words, value(run.rows, where), value(run.recorded(), where)]
+        for name, (where, words) in said.items()
+    ]
+    return tables.table(head, body, caption=caption, kind="cmp-fold")
+
+
+def along(
+    run: Run, experiment: str, quantity: str, label: str, *, caption: str, digits: int, **where: Any
+) -> Table:
+    """A quantity of an experiment against a label with numbers: a column each for the paper's print, this
+    run and the recorded run, and each of their data sets.
+
+    where: labels that a row has to have if it has them at all.
+    """
+    sources = {"paper": ledger.printed(run.notebook), "here": run.rows, "recorded": run.recorded()}
+    cells: dict[tuple[float, str], float] = {}
+    for name, rows in sources.items():
+        for r in rows:
+            asked = r["experiment"] == experiment and r["quantity"] == quantity and label in r
+            if asked and all(r.get(k, v) == v for k, v in where.items()):
+                cells[round(r[label], 6), f"{name}: {r['dataset']}, {r['model']}"] = r["value"]
+    heads = list(dict.fromkeys(head for _, head in cells))
+    places = sorted({place for place, _ in cells})
+    body = [
+        [f"{p:g}", *(tables.number(cells.get((p, head)), digits=digits) for head in heads)] for p in places
+    ]
+    return tables.table([label, *map(escape, heads)], body, caption=caption, kind="cmp-fold")
 
 
 def listed(frame: Any, columns: Sequence[str], *, caption: str) -> Table:

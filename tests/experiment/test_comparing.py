@@ -1,0 +1,92 @@
+"""Nets compared over seeds: closed-form answers."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from companion import experiment
+
+
+def frame(values, quantity="q", **labels):
+    """values: by model, one a seed."""
+    rows = [
+        {"model": model, "seed": seed, "quantity": quantity, "value": v, **labels}
+        for model, of in values.items()
+        for seed, v in enumerate(of)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_relative_is_by_seed_in_per_cent_and_empty_where_there_are_no_pairs():
+    quantities = {"rho": frame({"a": [2.0, 3.0], "b": [1.0, 2.0]})}
+    pair = {"weight": 1, "more": "a", "less": "b"}
+    found = experiment.relative(quantities, [pair])
+    assert list(found["value"]) == [100.0, 50.0] and set(found["nets"]) == {"a − b"}
+    assert experiment.relative(quantities, []).empty
+    assert {"weight", "nets", "of", "value"} <= set(experiment.relative(quantities, []).columns)
+
+
+def test_shares_are_a_ratio_of_medians_and_a_median_of_ratios():
+    one, other = [1.0, 2.0, 6.0], [1.0, 6.0, 2.0]
+    rows = [{"model": "a", "seed": 0, "quantity": q, "each": v} for q, v in (("x", one), ("y", other))]
+    found = experiment.shares(pd.DataFrame(rows), ["x", "y"]).set_index("way")["value"]
+    assert found["ratio of medians"] == 2 / 4
+    assert found["median of ratios"] == 0.5
+    beside = experiment.shares(pd.DataFrame(rows), ["x"], "y").set_index("way")["value"]
+    assert beside["ratio of medians"] == 1 and beside["median of ratios"] == 1
+
+
+def test_pearson_pairs_first_values_and_leaves_out_what_is_not_finite():
+    one = pd.DataFrame([{"model": "a", "seed": 0, "each": [1.0, 2.0, 3.0, 9.0]}])
+    other = pd.DataFrame([{"model": "a", "seed": 0, "each": [2.0, 4.0, 6.0]}])
+    assert experiment.pearson(one, other)["value"].item() == pytest.approx(1)
+    holed = pd.DataFrame([{"model": "a", "seed": 0, "each": [2.0, math.inf, 6.0]}])
+    assert math.isnan(experiment.pearson(one, holed)["value"].item())
+
+
+def test_beside_finds_the_same_net_whatever_its_name_is():
+    mixed = frame({0.5: [1.0], "norm": [2.0]})
+    assert list(experiment.beside(mixed, mixed.assign(value=[3.0, 4.0]), "x")["x"]) == [3.0, 4.0]
+
+
+def test_trends_and_bends_are_one_a_seed():
+    x = np.arange(6.0)
+    of = pd.DataFrame({"seed": 0, "x": x, "value": np.minimum(x, 2.0)})
+    falling = pd.DataFrame({"seed": 1, "x": x, "value": -x})
+    both = pd.concat([of, falling])
+    assert experiment.trends(both, "x")[1] == pytest.approx(-1)
+    saturating, straight = experiment.bends(both, "x")
+    assert saturating == pytest.approx(1) and straight == pytest.approx(0)
+
+
+@pytest.mark.parametrize(
+    ("values", "settings", "words"),
+    [
+        ([0.8, 1.0, 0.9], 8, "rises (Spearman +0.90, +0.54 to +0.98)"),
+        ([-0.8, -1.0, -0.9], 8, "falls (Spearman -0.90, -0.98 to -0.54)"),
+        ([0.6, 0.6, 0.6], 8, "no clear trend"),  # seeds repeat settings: that they agree adds no nets
+        ([0.6, 0.6, 0.6], 16, "rises"),
+        ([1.0], 3, "no clear trend"),
+        ([float("nan")], 8, "no clear trend"),
+    ],
+)
+def test_direction_in_words(values, settings, words):
+    assert words in experiment.direction(values, settings)
+
+
+RISES, FALLS, UNCLEAR = [0.9], [-0.9], [0.4]
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ({"black": RISES, "grey": RISES, "white": RISES}, "is the same from black, grey and white"),
+        ({"black": RISES, "white": FALLS}, "depends on what counts as zero"),
+        ({"black": RISES, "white": UNCLEAR}, "is clear from black alone"),
+        ({"black": UNCLEAR, "white": UNCLEAR}, "is not clear"),
+    ],
+)
+def test_origins_agree_unless_one_rises_and_one_falls(found, words):
+    assert experiment.agreement(found, 8) == words
