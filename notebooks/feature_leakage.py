@@ -23,7 +23,7 @@ block_epochs: int = 8  # in [1, inf): passes over the training images
 block_batch: int = 50  # in [1, inf): images in a training step
 block_lr: float = 0.001  # in (0, inf): learning rate of Adam, falling to 0 along a cosine
 block_norm: str = "l2"  # one of l2, linf: ball of adversarial training
-block_eps: float = 2.0  # in (0, inf): its radius, pixels in [0, 1]: the largest of 1, 2 and 3 with which both nets learn the training images
+block_eps: float = 2.0  # in (0, inf): its radius, pixels in [0, 1]; both nets learn the training images at 2
 block_at_steps: int = 3  # in [1, inf): PGD steps in adversarial training
 attack_steps: int = 12  # in [1, inf): PGD steps of the attacks that judge
 attack_images: int = 60  # in [1, inf): test images attacked, at most
@@ -272,7 +272,6 @@ plots.show_all(figures, alt=alt, finding=finding)
 budget = {"norm": block_norm, "eps": block_eps, "steps": attack_steps, "count": attack_images}
 seeded = {"seed": lambda recipe: recipe.seed}
 robust = labelled(experiment.measure(metrics.strong_accuracy, nets, **budget, **seeded, **how))
-robust["quantity"] = "robust_accuracy"
 run.record_frame("SH-B", robust, [*PLACE, "attack", "protocol"], dataset=BASE)
 BALL = f"{block_norm} {block_eps:g}"
 titles = {"clean_accuracy": "accuracy, %", "robust_accuracy": f"{BALL}, %", "null_mass": "null block, %"}
@@ -497,7 +496,6 @@ roar_nets_judged = {(f"{net}, {t}", seed): judged(of, net, t, seed) for of, net,
 free = experiment.measure(metrics.clean_accuracy, roar_nets_judged, **how).assign(attack="clean")
 ball = {"norm": roar_norm, "eps": roar_eps, "steps": attack_steps, "count": attack_images}
 forced = experiment.measure(metrics.strong_accuracy, roar_nets_judged, **ball, **seeded, **how)
-forced["quantity"] = "robust_accuracy"
 run.record_frame("SH-D", free, ["model"])
 run.record_frame("SH-D", forced, ["model", "attack", "protocol"])
 caption = f"<b>The judged nets</b>, strong protocol, PGD-{attack_steps}, per cent, mean ± sd over {len(roar_seeds)} seed(s)."

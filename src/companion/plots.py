@@ -165,14 +165,15 @@ def gallery(
 ) -> Figure:
     """A table of maps: one row per label, each map signed, on its own symmetric scale (its largest |value|).
 
-    rows: (label, pictures (C, H, W)). pixels: "first row" or "first column" for pictures that are images in
-    [0, 1], not maps.
+    rows: (label, pictures (C, H, W)). pixels: "first row", "first column" or "all" for pictures that are
+    images in [0, 1], not maps.
     """
     count = len(rows[0][1])
     fig, axes = subplots(len(rows), count, size=(cell * count + 1.7, cell * len(rows) + 0.3 * bool(columns)))
     for i, (label, pictures) in enumerate(rows):
         for j, picture in enumerate(pictures):
-            image = (pixels == "first row" and i == 0) or (pixels == "first column" and j == 0)
+            first = (pixels == "first row" and i == 0) or (pixels == "first column" and j == 0)
+            image = first or pixels == "all"
             draw_map(axes[i, j], picture, limit=None if image else scale(picture))
         axes[i, 0].set_ylabel(label, rotation=0, ha="right", va="center", labelpad=6)
     for axis, title in zip(axes[0], columns, strict=False):
@@ -216,6 +217,30 @@ def panels(
         axis.set_title(title)
         if len(drawn) > 1:
             axis.legend(fontsize=8)
+    return fig
+
+
+def lines(
+    drawn: Sequence[tuple[str, Any, str, str]],
+    x: str,
+    *,
+    title: str,
+    labels: tuple[str, str],
+    levels: Mapping[str, tuple[float, str]] = {},
+) -> Figure:
+    """`curve` of several frames in one panel, with a line at 0 and dotted lines at some levels.
+
+    drawn: label, frame, colour and style of each. labels: of the two axes. levels: height and colour by name.
+    """
+    fig, axes = subplots(1, 1, size=(4.4, 3.4))
+    axis = axes[0, 0]
+    for label, frame, colour, style in drawn:
+        curve(axis, frame, x, colour=colour, label=label, style=style)
+    for name, (height, colour) in levels.items():
+        axis.axhline(height, color=colour, linestyle=":", label=name)
+    axis.axhline(0, color="#888888", linewidth=1)
+    axis.set(title=title, xlabel=labels[0], ylabel=labels[1])
+    axis.legend(fontsize=8)
     return fig
 
 

@@ -11,11 +11,12 @@ import pytest
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 REBUILT = [
+    "alignment_bounds",
+    "discriminative_features",
+    "feature_leakage",
     "interpretation_regularization",
     "noise_modulation",
-    "feature_leakage",
-    "discriminative_features",
-    "alignment_bounds",
+    "remove_and_retrain",
 ]
 FOLDED = {"hide-input", "remove-input", "hide-cell", "remove-cell"}
 

@@ -19,4 +19,5 @@ def strong_accuracy(
     generator = torch.Generator(images.x_test.device).manual_seed(seed)
     ball = {"norm": norm, "eps": eps, "steps": steps, "restarts": 1, "generator": generator}
     found = attacks.evaluate(net, images.x_test[:count], images.y_test[:count], **ball)
-    return [{"attack": f"{norm} {eps:g}", "protocol": "strong", "value": found.robust.all(0).tolist()}]
+    about = {"quantity": "robust_accuracy", "attack": f"{norm} {eps:g}", "protocol": "strong"}
+    return [{**about, "value": found.robust.all(0).tolist()}]
