@@ -54,6 +54,24 @@ def panel(net: nn.Module, images: Images, index: int, *, norm: str, eps: float, 
     return fig
 
 
+def masked(net: nn.Module, images: Images, shown: Tensor, index: int) -> Figure:
+    """Test image `index`, and as a net retrained on masked images sees it, with what that net says.
+
+    shown: the masked test images. Raises ValueError for an index out of range.
+    """
+    if not 0 <= index < len(images.y_test):
+        raise ValueError(f"index={index}; expected 0 to {len(images.y_test) - 1}")
+    with torch.no_grad():
+        says = net(shown[index : index + 1]).softmax(1)[0]
+    fig, axes = plots.subplots(1, 2, size=(5.2, 2.8))
+    label, said = (images.classes[int(k)] for k in (images.y_test[index], says.argmax()))
+    titles = (f"label {label}", f"retrained net says {said} ({says.max():.0%})")
+    for axis, picture, title in zip(axes[0], (images.x_test[index], shown[index]), titles, strict=True):
+        plots.draw_map(axis, picture)
+        axis.set_title(title, fontsize=9)
+    return fig
+
+
 def alignment_panel(
     net: nn.Module, images: Images, index: int, *, origin: float = 0.0, common: float = 0.0
 ) -> Figure:

@@ -173,14 +173,15 @@ def gallery(
 ) -> Figure:
     """A table of maps: one row per label, each map signed, on its own symmetric scale (its largest |value|).
 
-    rows: (label, pictures (C, H, W)). pixels: "first row" or "first column" for pictures that are images in
-    [0, 1], not maps.
+    rows: (label, pictures (C, H, W)). pixels: "first row", "first column" or "all" for pictures that are
+    images in [0, 1], not maps.
     """
     count = len(rows[0][1])
     fig, axes = subplots(len(rows), count, size=(cell * count + 1.7, cell * len(rows) + 0.3 * bool(columns)))
     for i, (label, pictures) in enumerate(rows):
         for j, picture in enumerate(pictures):
-            image = (pixels == "first row" and i == 0) or (pixels == "first column" and j == 0)
+            first = (pixels == "first row" and i == 0) or (pixels == "first column" and j == 0)
+            image = first or pixels == "all"
             draw_map(axes[i, j], picture, limit=None if image else scale(picture))
         axes[i, 0].set_ylabel(label, rotation=0, ha="right", va="center", labelpad=6)
     for axis, title in zip(axes[0], columns, strict=False):
@@ -227,6 +228,30 @@ def panels(
     return fig
 
 
+def lines(
+    drawn: Sequence[tuple[str, Any, str, str]],
+    x: str,
+    *,
+    title: str,
+    labels: tuple[str, str],
+    levels: Mapping[str, tuple[float, str]] = {},
+) -> Figure:
+    """`curve` of several frames in one panel, with a line at 0 and dotted lines at some levels.
+
+    drawn: label, frame, colour and style of each. labels: of the two axes. levels: height and colour by name.
+    """
+    fig, axes = subplots(1, 1, size=(4.4, 3.4))
+    axis = axes[0, 0]
+    for label, frame, colour, style in drawn:
+        curve(axis, frame, x, colour=colour, label=label, style=style)
+    for name, (height, colour) in levels.items():
+        axis.axhline(height, color=colour, linestyle=":", label=name)
+    axis.axhline(0, color="#888888", linewidth=1)
+    axis.set(title=title, xlabel=labels[0], ylabel=labels[1])
+    axis.legend(fontsize=8)
+    return fig
+
+
 def dots(panels: Mapping[str, Any], models: Sequence[str], colour: Callable[[str], str]) -> Figure:
     """Models from top to bottom; in each panel the mean of `value` over seeds, its 95 % t-interval, and
     seeds.
@@ -245,6 +270,39 @@ def dots(panels: Mapping[str, Any], models: Sequence[str], colour: Callable[[str
         axis.set_title(title)
     axes[0, 0].set_yticks(range(len(models)), models)
     axes[0, 0].invert_yaxis()
+    return fig
+
+
+def toy_heat(panels: Mapping[str, Tensor], signal: Tensor, *, lowest: float = 0.8) -> Figure:
+    """Maps of a toy's points, a row each, divided by the row's largest |value|; a dot marks the signal.
+
+    panels: maps (N, d) by title. signal: (N, d), true at one entry of each row. lowest: the end of the colour
+    scale; SH's and BP's is 0.8.
+    """
+    fig, axes = subplots(1, len(panels), size=(0.6 + 1.7 * len(panels), 3.3), sharey=True)
+    at = signal.cpu().long().argmax(1)
+    for axis, (title, maps) in zip(axes[0], panels.items(), strict=True):
+        shown = maps.abs().cpu() / maps.abs().amax(1, keepdim=True).cpu().clamp_min(1e-30)
+        image = axis.imshow(shown, aspect="auto", cmap="viridis", vmin=lowest, vmax=1, interpolation="none")
+        axis.plot(at, range(len(at)), "o", color="#D55E00", markersize=2.5)
+        axis.set_title(title, fontsize=9)
+        axis.set(yticks=[], xticks=range(0, maps.shape[1], 3))
+        axis.set_xticklabels([str(k + 1) for k in range(0, maps.shape[1], 3)])
+        axis.grid(False)
+    bar = fig.colorbar(image, ax=axes[0, -1], extend="min", shrink=0.6, ticks=[lowest, 1])
+    bar.ax.tick_params(colors=_INK)
+    return fig
+
+
+def toy_bars(gradient: Tensor, own: int) -> Figure:
+    """|gradient| at one point of a toy, a bar for each coordinate (d,), over the largest; `own` has the
+    signal."""
+    fig, axes = subplots(1, 1, size=(3.2, 1.9))
+    sizes = gradient.abs().cpu() / gradient.abs().max().cpu().clamp_min(1e-30)
+    colours = ["#D55E00" if k == own else "#8FA3B3" for k in range(len(sizes))]
+    axes[0, 0].bar(range(1, len(sizes) + 1), sizes, color=colours)
+    axes[0, 0].set(ylim=(0, 1.05), xticks=[1, own + 1, len(sizes)], yticks=[0, 1])
+    axes[0, 0].grid(False)
     return fig
 
 

@@ -1,4 +1,4 @@
-"""The chapter as its user meets it: refusals, the theorem's net, and one whole run in profile smoke."""
+"""The chapter on BP as its user meets it: refusals, and one whole run in profile smoke."""
 
 import json
 
@@ -7,6 +7,8 @@ import pytest
 
 from companion.publishing.claims import ledger
 from companion.publishing.running import notebooks, parameters
+from tests import page
+from tests.browser import needs_browser
 from tests.chapter import checkout_at, companion, of
 
 NAME = "discriminative_features"
@@ -15,125 +17,73 @@ NAME = "discriminative_features"
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["-p", "patches=filled"], "patch"),
-        (["-p", "patch=circle"], "crossed"),
-        (["-p", "roar_kept=0.5,1"], "1"),
-        (["-p", "roar_nets=lenet"], "lenet"),
-        (["-p", "leak_eta=1"], "1"),
-        (["-p", "dataset=folder:/no/such/folder"], "/no/such/folder"),
-        (["-p", "roar_dataset=folder:/no/such/folder"], "/no/such/folder"),
+        (["-p", "lambda=1"], "lambda"),
+        (["-p", "lambdas_l2=0"], "0"),
+        (["-p", "at_eps=1"], "1"),
+        (["-p", "seeds=0,0"], "0"),
     ],
 )
 def test_a_slip_is_one_line_exit_2_and_nothing_runs(assert_refused, arguments, words):
     assert_refused(words, "run", NAME, *arguments)
 
 
-def test_what_the_digitised_values_say_of_the_claims():
-    rows = ledger.printed(NAME)
-    (sh,) = (found for found in ledger.of_notebook(NAME) if found.paper == "SH")
-    decided = ledger.decide(sh, rows, exact=True)
-    words = {id: {on: v.word for on, v in decided[id].items()} for id in ("SH-A1", "SH-A3", "SH-A4")}
-    assert words == {
-        "SH-A1": {"CIFAR-10": "holds", "ImageNet-10": "contradicted"},
-        "SH-A3": {"CIFAR-10": "holds", "ImageNet-10": "holds"},
-        "SH-A4": {"CIFAR-10": "holds", "ImageNet-10": "contradicted"},
-    }
-    assert "3 of 4" in decided["SH-A1"]["ImageNet-10"].detail
-    # adversarial and standard training are level at k = 0.5 on ImageNet-10, and change places at 0.9
-    assert "5 of 7" in decided["SH-A4"]["ImageNet-10"].detail
-    for row in rows:
-        assert -100 <= row["value"] <= 100 and row["quantity"] in (
-            "diff_roar",
-            "clean_accuracy",
-            "robust_accuracy",
-        )
-
-
 def profile(name):
-    declared = notebooks.declared(NAME)
-    return parameters.resolve(declared, [notebooks.profile_values(NAME, name)], NAME)
+    return parameters.resolve(notebooks.declared(NAME), [notebooks.profile_values(NAME, name)], NAME)
 
 
-def test_every_profile_can_be_used_and_names_what_it_needs():
-    sets = {
-        name: (profile(name)["dataset"], profile(name)["colour"])
-        for name in ("smoke", "quick", "gpu", "paper")
-    }
-    assert sets["smoke"] == sets["quick"] == ("digits", False)
-    assert sets["gpu"] == sets["paper"] == ("mnist", True)
-    assert set(profile("paper")["roar_kept"]) == {r["kept"] for r in ledger.printed(NAME) if "kept" in r}
+def test_every_profile_trains_by_mini_batches_and_the_paper_s_has_its_size():
+    for name in ("smoke", "quick", "recorded", "gpu", "paper"):
+        assert (
+            profile(name)["points"] % profile(name)["batch_size"] == 0 and profile(name)["batch_size"] == 250
+        )
+    paper, recorded = profile("paper"), profile("recorded")
+    assert (paper["width"], paper["epochs"], paper["points"]) == (25_000, 4000, 10_000)
+    assert (recorded["wide"], recorded["epochs"], len(recorded["seeds"])) == (25_000, 4000, 4)
 
 
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory):
     """A run of its own in a copy of the checkout's sources, with an empty store."""
     root = tmp_path_factory.mktemp("checkout")
-    env = checkout_at(root)
-    done = companion("run", NAME, "--profile", "smoke", env=env)
+    done = companion("run", NAME, "--profile", "smoke", env=checkout_at(root))
     assert done.returncode == 0, done.stdout + done.stderr
     folder = root / "runs" / "smoke" / NAME
-    cells = nbformat.read(folder / "executed.ipynb", as_version=4).cells
-    return cells, json.loads((folder / "results.json").read_text())
-
-
-def html(cells):
-    return [
-        str(output["data"]["text/html"])
-        for cell in cells
-        for output in cell.get("outputs", [])
-        if "text/html" in output.get("data", {})
-    ]
+    return folder, json.loads((folder / "results.json").read_text())["rows"]
 
 
 @pytest.mark.slow
 class TestSmoke:
-    def test_the_theorem_s_net_leaks_exactly_and_no_trained_net_has_a_larger_margin(self, smoke):
-        rows = smoke[1]["rows"]
-        identities = [r for r in of(rows, "SH-L") if r["quantity"].startswith("leaking solution")]
-        assert len(identities) == 4 and all(abs(r["value"]) < 1e-12 for r in identities)
-        shares = [v for r in of(rows, "SH-L", quantity="margin_share") for v in r["values"]]
-        assert len(shares) == 4 and all(share < 1 for share in shares)
+    def test_every_penalty_is_there_at_every_weight(self, smoke):
+        found = {(r["net"], r["lambda"]) for r in of(smoke[1], "BP-S", quantity="top1", width=40)}
+        names = {name for name, _ in found}
+        singles = {f"{kind} {n}" for kind in ("weights", "gradients") for n in ("l1", "l2", "linf")}
+        variants = {"weights l2, no biases", "weights l2, plain", "logit l1"}
+        assert names == {"standard", "adversarial"} | singles | variants
+        assert {w for name, w in found if name == "weights l2"} == {0.0003, 0.003}
 
-    def test_every_block_net_has_its_scores_for_every_seed(self, smoke):
-        rows = smoke[1]["rows"]
-        for name in ("BlockMNIST", "BlockMNIST-Top"):
-            for model in ("MLP", "CNN"):
-                for training in ("standard", "AT"):
-                    found = {
-                        r["quantity"]: r for r in of(rows, "SH-B", data=name, model=model, training=training)
-                    }
-                    assert {"null_mass", "leak_cosine", "clean_accuracy", "robust_accuracy"} <= found.keys()
-                    assert all(len(r["values"]) == 2 for r in found.values())
-                    assert found["robust_accuracy"]["protocol"] == "strong"
-                    for clean, robust in zip(
-                        found["clean_accuracy"]["values"], found["robust_accuracy"]["values"], strict=True
-                    ):
-                        assert robust <= clean + 100 / 30  # attacked are the first 30 of 40 images
-                    assert all(0 <= v <= 100 for v in found["null_mass"]["values"])
+    def test_one_batch_and_mini_batches_stand_beside_each_other(self, smoke):
+        rows = of(smoke[1], "BP-B", quantity="bottom1", width=40)
+        assert {r["batch"] for r in rows} == {"250", "all"} and all(len(r["values"]) == 2 for r in rows)
+        wide = {r["net"] for r in of(smoke[1], "BP-S", quantity="bottom1", width=60)}
+        short = {f"{name}, short" for name in ("standard", "one batch", "adversarial")}
+        assert wide == {"standard", "weights l2"} | short
 
-    def test_before_training_the_gradient_is_spread_over_both_blocks(self, smoke):
-        for row in of(smoke[1]["rows"], "SH-B", quantity="null_mass", training="untrained", model="MLP"):
-            assert row["value"] == pytest.approx(50, abs=5)
+    def test_the_leaking_net_breaks_at_one_over_d(self, smoke):
+        rows = of(smoke[1], "BP-R")
+        assert [r["value"] for r in rows] == [r["expected"] for r in rows] == [100, 100, 100, 0, 0, 0]
 
-    def test_diff_roar_is_there_for_every_order_and_share_and_the_mask_alone_beside_it(self, smoke):
-        rows = smoke[1]["rows"]
-        found = of(rows, "SH-D", quantity="diff_roar")
-        assert {(r["training"], r["kept"]) for r in found} == {(t, 0.3) for t in ("standard", "AT", "random")}
-        for training in ("standard", "AT"):
-            (difference,) = of(rows, "SH-D", quantity="mask_diff_roar", training=training)
-            top, bottom = (
-                of(rows, "SH-D", quantity="mask_accuracy", training=training, end=end)[0]
-                for end in ("top", "bottom")
-            )
-            assert difference["value"] == pytest.approx(top["value"] - bottom["value"])
-
-    def test_attacked_nets_were_checked(self, smoke):
-        checked = smoke[1]["checks"]
-        assert {"BlockMNIST, MLP, adversarial", "BlockMNIST, CNN, adversarial"} <= checked.keys()
-        assert all(row["status"] != "failed" for net in checked.values() for row in net)
+    def test_thirteen_nets_and_an_adversarial_one_are_recorded(self, smoke):
+        assert len({r["net"] for r in of(smoke[1], "BP-N", quantity="top1")}) == 14
+        attacks = {r["attack"] for r in of(smoke[1], "BP-N", quantity="radius")}
+        assert attacks == {"linf, strong", "linf, sh", "l2, strong", "l1, strong"}
 
     def test_every_claim_has_a_verdict(self, smoke):
-        shown = " ".join(html(smoke[0]))
+        text = json.dumps(nbformat.read(smoke[0] / "executed.ipynb", as_version=4))
         for found in ledger.of_notebook(NAME):
             for claim in found.claims:
-                assert claim.id in shown, claim.id
+                assert claim.id in text, claim.id
+
+    @needs_browser
+    def test_nothing_on_its_page_is_cut_or_scrolls_sideways(self, smoke, tmp_path):
+        built = page.built(smoke[0], NAME, tmp_path / "site")
+        assert page.cut_off(built, [1400, 1280, 400], tmp_path) == []

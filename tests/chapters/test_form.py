@@ -10,7 +10,14 @@ import nbformat
 import pytest
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-REBUILT = ["alignment_bounds", "interpretation_regularization", "noise_modulation"]
+REBUILT = [
+    "alignment_bounds",
+    "discriminative_features",
+    "feature_leakage",
+    "interpretation_regularization",
+    "noise_modulation",
+    "remove_and_retrain",
+]
 FOLDED = {"hide-input", "remove-input", "hide-cell", "remove-cell"}
 
 

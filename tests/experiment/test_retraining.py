@@ -4,6 +4,7 @@ import dataclasses
 import math
 import pickle
 
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -321,24 +322,146 @@ def test_the_mask_of_a_linear_net_s_logit_gradient_is_its_decision(monkeypatch):
     source = dataclasses.replace(PLAIN, data=part("digits"), model=part("linear"), epochs=3)
     mask = Mask(0.9, source=source, map=part("loss_gradient", of="logit"))
     reader = dataclasses.replace(source, optimiser=part("Adam", lr=1e-2), schedule="constant", epochs=5)
-    leak = experiment.mask_leak(reader, mask, fractions=(0.5, 0.9), seeds=(0,))
-    accuracy = experiment.retrained_accuracies(source, mask, fractions=(0,), seeds=(0,)).item()
-    assert (leak.decision > 0.99).all() and (leak.decision_on_errors > 0.95).all()
-    torch.testing.assert_close(leak.accuracy, torch.full((2, 1), accuracy).double(), atol=0.02, rtol=0)
-    read = dataclasses.replace(mask, shows="mask")
-    assert store.present(dataclasses.replace(reader, mask=read))
-    of_label = dataclasses.replace(mask, map=part("loss_gradient", of="logit", label="true"))
-    leak = experiment.mask_leak(
-        reader, of_label, fractions=(0.9,), seeds=(0,)
-    )  # such a mask is the label itself
-    assert leak.accuracy > 0.99 and leak.decision_on_errors < 0.05
-    assert leak.decision.item() == pytest.approx(accuracy, abs=0.02)
+    own = dataclasses.replace(source, mask=None)
+    accuracy = experiment.retrained_accuracies(own, mask, fractions=(0,), seeds=(0,)).item()
+    read = dataclasses.replace(reader, mask=dataclasses.replace(mask, shows="mask"))
+    about = {"source": source, "whole": data.load("digits")}
+    (leak,) = store.measure_all(metrics.read_off_masks, [read], **about)
+    assert leak["decision"] > 99 and leak["decision_on_errors"] > 95
+    assert leak["accuracy"] == pytest.approx(100 * accuracy, abs=2)
+    of_label = dataclasses.replace(mask, map=part("loss_gradient", of="logit", label="true"), shows="mask")
+    (leak,) = store.measure_all(metrics.read_off_masks, [dataclasses.replace(reader, mask=of_label)], **about)
+    assert leak["accuracy"] > 99 and leak["decision_on_errors"] < 5  # such a mask is the label itself
+    assert leak["decision"] == pytest.approx(100 * accuracy, abs=2)
     # so a map that names the decision's own pixels scores worse than chance: nothing it removes is missed
     roar = experiment.retrained_accuracies(reader, mask, fractions=(0.9,), seeds=(0,))
     random = experiment.retrained_accuracies(reader, Mask(0.9), fractions=(0.9,), seeds=(0,))
     assert roar > random + 0.2
-    with pytest.raises(ValueError, match="source"):
-        experiment.mask_leak(reader, Mask(0.5), fractions=(0.5,), seeds=(0,))
+
+
+def test_readers_see_masks_for_the_predicted_and_for_the_true_label():
+    reader = dataclasses.replace(RETRAINED, epochs=1)
+    found = experiment.readings(reader, {("net", 3): PLAIN}, fraction=0.5)
+    assert set(found["label"]) == {"predicted", "true"} and set(found["model"]) == {"net"}
+    assert {"accuracy", "decision"} <= set(found["quantity"]) and found["value"].between(0, 100).all()
+    assert [store.present(PLAIN), len(list(store.folder().glob("*.safetensors")))] == [True, 1]
+
+
+class TestRetrained:
+    def asked(self):
+        both = [{"seed": 0, "metric": m, "order": "G", "seeds": [5, 6]} for m in ("ROAR", "KAR")]
+        for row, remove in zip(both, ("largest", "smallest"), strict=True):
+            row["mask"] = dataclasses.replace(GRADIENT, remove=remove)
+        random = {"seed": 0, "metric": "ROAR", "order": "random", "seeds": [7], "mask": Mask(0.5)}
+        return pd.DataFrame([*both, random])
+
+    def test_curves_are_those_of_the_nets_and_only_these_are_forgotten(self, monkeypatch):
+        said = []
+        found = experiment.retrained(RETRAINED, self.asked(), fractions=[0.3, 0.6], announce=said.append)
+        assert len(found) == 6 and list(found["share"]) == [0.3, 0.6] * 3
+        assert said[0].startswith("11 nets to train") and "are not kept; they would take" in said[0]
+        assert [p.stem for p in store.folder().glob("*.safetensors")] == [store.key(PLAIN)]
+        monkeypatch.setattr(nets, "train", None)  # another training would fail
+        again = experiment.retrained(RETRAINED, self.asked(), fractions=[0.3, 0.6], announce=said.append)
+        assert again.equals(found) and len(said) == 1
+
+    def test_kept_nets_give_the_same_curve(self):
+        row = self.asked()[:1]
+        found = experiment.retrained(RETRAINED, row, fractions=[0.5], keep_nets=True, announce=lambda _: None)
+        kept = experiment.retrained_accuracies(RETRAINED, GRADIENT, fractions=(0.5,), seeds=(5, 6))
+        assert found["value"].item() == pytest.approx(100 * kept.mean().item())
+        assert len(list(store.folder().glob("*.safetensors"))) == 3
+
+    def test_scores_are_areas_against_the_random_order_of_the_same_seed(self):
+        rows = [
+            {"metric": metric, "seed": seed, "order": "G", "share": share, "value": value}
+            for seed, shift in ((0, 0.0), (1, 10.0))
+            for metric, values in (("ROAR", (50, 30)), ("KAR", (90, 80)))
+            for share, value in zip((0.25, 0.75), values, strict=True)
+            for value in [value + shift]
+        ]
+        random = [
+            {"seed": s, "share": q, "value": v} for s in (0, 1) for q, v in ((0.75, 40.0), (0.25, 80.0))
+        ]
+        found = experiment.scores(pd.DataFrame(rows), pd.DataFrame(random))
+        # gaps 30 and 10 at 0.25 and 0.75: triangles at the ends, a trapezoid between
+        values = found.set_index(["metric", "seed"])["value"]
+        assert values["ROAR", 0] == pytest.approx(0.125 * 30 + 0.25 * 40 + 0.125 * 10)
+        assert values["KAR", 0] == pytest.approx(0.125 * 10 + 0.25 * 50 + 0.125 * 40)
+        assert values["ROAR", 1] == pytest.approx(0.125 * 20 + 0.25 * 20)
+
+
+def test_apart_takes_pairs_of_the_same_net_metric_and_seed():
+    rows = [("a", "ROAR", 0, "own", 3.0), ("a", "ROAR", 0, "other", 1.0), ("a", "ROAR", 1, "own", 9.0)]
+    frame = pd.DataFrame(rows, columns=["model", "metric", "seed", "order", "value"])
+    found = experiment.apart(frame, "own", "other")
+    assert found.to_dict("records") == [{"model": "a", "metric": "ROAR", "seed": 0, "value": 2.0}]
+    assert experiment.by_model(found)["a"].mean == 2.0
+
+
+def test_scores_at_equal_accuracy_are_read_off_the_lines():
+    def line(norm, offset, accuracies):
+        about = {"metric": "ROAR", "map": "GX", "objective": "CE", "seed": 0, "norm": norm}
+        return [
+            {**about, "strength": s, "accuracy": a, "value": offset - a}
+            for s, a in zip((0.0, 0.5, 1.0), accuracies, strict=True)
+        ]
+
+    frame = pd.DataFrame([*line("l2", 100, (90, 80, 70)), *line("linf", 95, (90, 70, 60))])
+    found = experiment.at_equal_accuracy(frame).set_index("norm")["value"]
+    assert found["l2"] == pytest.approx(100 - 70) and found["linf"] == pytest.approx(95 - 70)
+
+
+class TestOrders:
+    x, y = torch.rand(6, 1, 4, 4, generator=generator()), torch.zeros(6, dtype=torch.int64)
+
+    def test_one_order_ranks_all_images_alike_by_the_values(self):
+        values = torch.rand(1, 4, 4, generator=generator(1)) - 0.5
+        maps = saliency.given_order(None, self.x, self.y, **experiment.one_order(values).kwargs)
+        expected = saliency.ranks(values[None]).expand(6, -1, -1, -1)
+        assert torch.equal(saliency.ranks(maps), expected)
+        with pytest.raises(ValueError, match="16 entries"):
+            saliency.given_order(None, self.x, self.y, values=(1.0,))
+
+    def test_maps_of_other_images_are_the_own_ones_in_other_places_of_the_same_predicted_class(self):
+        net, images = store.get(PLAIN), data.load("digits", n_train=150, n_test=60)
+        x, y = images.x_test, images.y_test
+        own = saliency.loss_gradient(net, x, y)
+        other = saliency.gradient_elsewhere(net, x, y, generator=generator())
+        predicted = net(x).argmax(1)
+        whose = [(own == m).flatten(1).all(1).nonzero().flatten().tolist() for m in other]
+        moved = sum(i not in w for i, w in enumerate(whose))
+        assert moved >= 60 - 2 * len(predicted.unique())  # all but those alone in their class
+        assert all(predicted[i] == predicted[w[0]] for i, w in enumerate(whose))
+
+
+def test_the_planted_map_reaches_the_largest_score_and_its_images_know_nothing_else():
+    images = data.load("digits")
+    of, marks = experiment.planted.planted_images(images, count=400, seed=0)
+    assert marks.sum() == 10 and of.x_train.shape == (400, 1, 8, 8)
+    hidden = of.x_train.flatten(1)[:, 10:]
+    assert hidden.min() >= 0.48 and hidden.max() <= 0.52
+    assert (of.x_train.flatten(1)[:, :10].argmax(1) == of.y_train).all()
+    recipe = dataclasses.replace(RETRAINED, model=part("mlp", hidden=(32, 32)), epochs=12, batch_size=20)
+    recipe = dataclasses.replace(recipe, optimiser=part("Adam", lr=3e-3))
+    rows = experiment.planted_scores(images, recipe, count=400)
+    share = [r["value"] for r in rows if r["quantity"] == "fraction of the largest"]
+    assert min(share) > 0.85
+
+
+def test_gradients_of_a_linear_net_lie_where_its_weights_do():
+    images = data.load("digits", n_train=150, n_test=60)
+    spread = images.x_train.std(0).flatten()
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10, bias=False))
+    nn.init.zeros_(net[1].weight)
+    with torch.no_grad():
+        net[1].weight[0] = spread  # the gradient is a multiple of this row for every image
+    found = metrics.gradient_spread(net.eval(), images)
+    assert found["spread, all pixels"] == pytest.approx(1) == found["spread, pixels that vary"]
+    with torch.no_grad():
+        net[1].weight[0] = spread.max() - spread
+    found = metrics.gradient_spread(net, images)
+    assert found["spread, pixels that vary"] == pytest.approx(-1)
 
 
 def test_pairs_that_are_no_numbers_have_no_correlation():

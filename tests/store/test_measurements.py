@@ -232,3 +232,28 @@ def test_outside_a_notebook_nothing_is_kept():
 def test_what_a_notebook_measures_without_the_store_trains_no_net():
     assert notebook()["run"](PLAIN, {}) == {"value": 1}
     assert not store.present(PLAIN)
+
+
+class TestMeasureAll:
+    def recipes(self):
+        return [
+            Recipe(part("digits", n_train=40, n_test=20), part("digits_cnn"), epochs=1, seed=s)
+            for s in range(3)
+        ]
+
+    def test_nets_are_gone_their_measurements_stay_and_nets_that_were_there_too(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("COMPANION_STORE", str(tmp_path))
+        first, *others = recipes = self.recipes()
+        store.get(first)
+        told = []
+        found = store.measure_all(metrics.fraction_correct, recipes, begin=told.append, at_once=2)
+        assert told == [recipes] and [store.present(r) for r in recipes] == [True, False, False]
+        assert all(store.measured(metrics.fraction_correct, r) for r in recipes)
+        assert not store.measured(metrics.clean_accuracy, first)
+        again = store.measure_all(metrics.fraction_correct, recipes, begin=told.append)
+        assert again == found and len(told) == 1 and store.missing(recipes) == others
+
+    def test_the_size_counts_each_net_once(self):
+        one, *_ = recipes = self.recipes()
+        weights = sum(v.nbytes for v in store.get(one).state_dict().values())
+        assert store.size([*recipes, one]) == 3 * weights

@@ -9,7 +9,7 @@ import torch
 
 from companion import store, training
 from companion.data import Images
-from companion.training import Recipe
+from companion.training import Recipe, build_model
 
 #: Trained nets, as their recipes, by name and seed.
 Nets = Mapping[tuple[str, int], Recipe]
@@ -87,6 +87,21 @@ def measure(
             report(f"{function.__name__} of {model}, seed {seed}")
         given = {k: v(recipe) if callable(v) else v for k, v in settings.items()}
         found = store.measure(function, recipe, images, device=device, report=report, **given)
+        rows += [{"model": model, "seed": seed, **row} for row in _rows(function.__name__, found)]
+    return pd.DataFrame(rows)
+
+
+def measure_untrained(
+    function: Callable[..., Any], nets: Nets, *, device: str = "cpu", **settings: Any
+) -> pd.DataFrame:
+    """As `measure`, of the nets before their first step, on their own images; nothing is kept."""
+    rows: list[dict[str, Any]] = []
+    for (model, seed), recipe in nets.items():
+        images = store.images(recipe.data, device)
+        with torch.random.fork_rng():
+            torch.manual_seed(recipe.seed)
+            net = build_model(recipe, images).to(device).eval()
+        found = function(net, images, **settings)
         rows += [{"model": model, "seed": seed, **row} for row in _rows(function.__name__, found)]
     return pd.DataFrame(rows)
 

@@ -2,19 +2,24 @@
 
 ROAR and KAR (BR section 3.2, after Hooker et al. 2018) and DiffROAR (SH) are one measurement: nets trained
 from scratch, and tested, on images whose pixels are replaced in the order of a map. `retrainings` lists these
-trainings as recipes, so store.estimate says what they cost, store.train_all does them in parallel, each of
-them once and resumably, and `retrained_accuracies` reads off the curve.
+trainings as recipes, `retrained` does and measures many of them, and `scores` compares the curves.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from statistics import fmean
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
-from companion import guards, metrics, store
-from companion.training.recipe import Mask, Recipe
+from companion import metrics, saliency, store
+from companion.experiment.comparing import Difference
+from companion.experiment.nets import Nets
+from companion.plots import interval
+from companion.training.recipe import Mask, Part, Recipe, part
 
 
 def retrainings(
@@ -126,46 +131,138 @@ def diff_roar(largest_kept: Tensor, smallest_kept: Tensor) -> Tensor:
     return (largest_kept[:, :, None] - smallest_kept[:, None, :]).flatten(1)
 
 
-@dataclass(frozen=True)
-class Leak:
-    """How much nets read off the mask alone: each (S, R), fractions by seeds, in [0, 1].
+def retrained(
+    recipe: Recipe,
+    asked: pd.DataFrame,
+    *,
+    fractions: Sequence[float],
+    function: Callable[..., float] = metrics.fraction_correct,
+    keep_nets: bool = False,
+    device: str = "cpu",
+    announce: Callable[[str], None] = print,
+    report: Callable[[str], None] | None = None,
+    **settings: Any,
+) -> pd.DataFrame:
+    """Test accuracy, per cent, of nets trained from scratch on masked images: a row a mask and fraction.
 
-    accuracy: right labels. decision: the source net's decisions on the unmasked images, right or wrong.
-    decision_on_errors: the same where the source errs, NaN when it never does; a net that learned what the
-    images show, and not what the source decided, scores about 0 there.
+    Source: BR section 3.2. What is measured is kept, the nets are not, unless keep_nets.
+    recipe: of the retrained nets, except for mask and seed.
+    asked: a row a curve, with the columns mask, seeds (of the trainings, whose mean is taken) and labels.
+    fractions: of the pixels that are replaced, in (0, 1).
+    function, settings: what is measured on each net and its masked images, in [0, 1].
+    announce: told once how many nets are left to train, how long that takes and what they would weigh.
+    Columns: the labels, share (the fraction) and value. Errors as in store.measure_all.
     """
+    rows = [
+        {**labels, "share": share, "nets": retrainings(recipe, mask, fractions=[share], seeds=seeds)}
+        for curve in asked.to_dict("records")
+        for mask, seeds, labels in [(curve.pop("mask"), curve.pop("seeds"), curve)]
+        for share in fractions
+    ]
+    every = list(dict.fromkeys(net for row in rows for net in row["nets"]))
 
-    accuracy: Tensor
-    decision: Tensor
-    decision_on_errors: Tensor
+    def begin(left: list[Recipe]) -> None:
+        where = "are kept and take" if keep_nets else "are not kept; they would take"
+        size = store.size(left, device=device) / 1e6
+        announce(f"{store.estimate(left, device=device)} Retrained nets {where} {size:,.0f} MB.")
+
+    how = {"keep_nets": keep_nets, "begin": begin, "device": device, "report": report}
+    found = dict(zip(every, store.measure_all(function, every, **how, **settings), strict=True))
+    values = [100 * fmean(found[net] for net in row.pop("nets")) for row in rows]
+    return pd.DataFrame(rows).assign(value=values)
 
 
-def mask_leak(
-    recipe: Recipe, mask: Mask, *, fractions: Sequence[float], seeds: Sequence[int], device: str = "cpu"
-) -> Leak:
-    """What nets predict from which pixels were masked, with nothing of the image left (BR-E12; ours).
+SCORES = {"ROAR": mu_roar, "KAR": mu_kar}
 
-    The map depends on the label that the source net predicts, and masks are cut from it on test images too:
-    a mask can carry the decision, and a retrained net then need not look at the pixels that remain.
-    The nets are those of `retrainings` with mask.shows="mask". Raises ValueError for a random order and for
-    fraction 0, which masks nothing.
+
+def scores(curves: pd.DataFrame, random: pd.DataFrame) -> pd.DataFrame:
+    """mu of every curve, in points of accuracy: the mean over all fractions of the gap to a random order.
+
+    Source: BR section 3.2. curves: what `retrained` returns, with the columns metric (a key of SCORES), seed
+    and any labels; random: the curve of a random order of each seed, over the same fractions.
+    Columns: metric, seed, the labels and value.
     """
-    if mask.source is None or 0 in fractions:
-        raise ValueError(
-            "a random order or an empty mask carries no decision: give a source and fractions above 0"
-        )
-    whole = store.images(recipe.data, device)
-    decisions = _predictions(store.get(mask.source, device=device), whole.x_test)
-    errs = decisions != whole.y_test
+    baseline = {seed: _points(of) for seed, of in random.groupby("seed")}
+    labels = [column for column in curves if column not in ("share", "value")]
     rows = []
-    for r in retrainings(recipe, replace(mask, shows="mask"), fractions=fractions, seeds=seeds):
-        read = _predictions(store.get(r, device=device), store.images_of(r, device).x_test)
-        agrees = (read == decisions).double()
-        rows.append([(read == whole.y_test).double().mean(), agrees.mean(), agrees[errs].mean()])
-    return Leak(*torch.tensor(rows, dtype=torch.float64).T.reshape(3, len(fractions), len(seeds)))
+    for place, of in curves.groupby(labels, sort=False):
+        named = dict(zip(labels, place, strict=True))
+        (at, accuracy), (_, chance) = _points(of), baseline[named["seed"]]
+        # whatever nets reach on whole images and on none is the same for both curves and cancels
+        mu = SCORES[named["metric"]](at, accuracy, chance, ends=(0.0, 0.0))
+        rows.append({**named, "value": mu.item()})
+    return pd.DataFrame(rows)
 
 
-@torch.no_grad()
-def _predictions(model: torch.nn.Module, x: Tensor, *, batch_size: int = 1000) -> Tensor:
-    with guards.frozen(model):
-        return torch.cat([model(part).argmax(1) for part in x.split(batch_size)])
+def _points(curve: pd.DataFrame) -> tuple[list[float], Tensor]:
+    ordered = curve.sort_values("share")
+    return list(ordered["share"]), torch.tensor(ordered["value"].to_numpy(), dtype=torch.float64)[:, None]
+
+
+def at_equal_accuracy(scores: pd.DataFrame) -> pd.DataFrame:
+    """mu of both norms where their nets classify clean images equally well (BR section 3.3, figure 5).
+
+    A line is fitted to the scores of each norm over clean accuracy, for every seed, and read at the mean
+    accuracy of the adversarially trained nets of both norms. A row a norm, objective, map, metric and seed.
+    scores: columns metric, map, objective, norm, strength, seed, accuracy and value.
+    """
+    rows = []
+    for place, of in scores.groupby(["metric", "map", "objective", "seed"], sort=False):
+        at = of.loc[of["strength"] > 0, "accuracy"].mean()
+        for norm, line in of.groupby("norm", sort=False):
+            straight = line["accuracy"].nunique() > 1
+            fitted = np.polyfit(line["accuracy"], line["value"], 1) if straight else [line["value"].mean()]
+            named = dict(zip(("metric", "map", "objective", "seed"), place, strict=True))
+            rows.append({**named, "norm": norm, "value": float(np.polyval(fitted, at))})
+    return pd.DataFrame(rows)
+
+
+def one_order(values: Tensor) -> Part:
+    """The map, for a Mask, that ranks the pixels of all images alike: largest |values| first, (C, H, W)."""
+    places = saliency.ranks(
+        values[None], unit="entry", generator=torch.Generator(values.device).manual_seed(0)
+    )
+    return part("given_order", values=(values.numel() - places.flatten()).tolist())
+
+
+def readings(
+    recipe: Recipe, nets: Nets, *, fraction: float, unit: str = "pixel", device: str = "cpu"
+) -> pd.DataFrame:
+    """What nets read off masks alone, which show nothing of the images (BR-E12; ours).
+
+    A reader a net: `recipe`, trained on the masks of its loss gradient, made for the predicted label, as
+    BR's code makes them, and for the true label, the control. nets: the attributed nets.
+    Columns: model, seed, label, and quantity and value as metrics.read_off_masks names them, per cent; values
+    that do not exist are left out.
+    """
+    whole, rows = store.images(recipe.data, device), []
+    for label in ("predicted", "true"):
+        for (model, seed), source in nets.items():
+            chosen = part("loss_gradient", label=label)
+            mask = Mask(fraction, source=source, map=chosen, unit=unit, shows="mask", seed=seed)
+            reader = replace(recipe, mask=mask, seed=1000 + seed)
+            about = {"source": source, "whole": whole}
+            (found,) = store.measure_all(metrics.read_off_masks, [reader], device=device, **about)
+            rows += [
+                {"model": model, "seed": seed, "label": label, "quantity": q, "value": v}
+                for q, v in found.items()
+            ]
+    return pd.DataFrame(rows).dropna()
+
+
+def apart(scores: pd.DataFrame, more: str, less: str, column: str = "order") -> pd.DataFrame:
+    """The value of one kind minus that of another, by model, metric and seed, where both are there.
+
+    column: whose entries `more` and `less` are.
+    """
+    on = [label for label in ("model", "metric", "seed") if label in scores]
+    pair = scores[scores[column] == more].merge(scores[scores[column] == less], on=on)
+    return pair.assign(value=pair["value_x"] - pair["value_y"])[[*on, "value"]]
+
+
+def by_model(frame: pd.DataFrame) -> dict[str, Difference]:
+    """The mean of `value` over seeds and its interval, by model."""
+    return {
+        model: Difference(*interval(of.tolist()), len(of))
+        for model, of in frame.groupby("model", sort=False)["value"]
+    }

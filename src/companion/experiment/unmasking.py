@@ -7,9 +7,11 @@ bottom ones alone; here is how SH counts these trainings on the engine of ROAR a
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pandas as pd
 from torch import Tensor
 
-from companion.experiment.retraining import retrained_accuracies, retrainings
+from companion import store
+from companion.experiment.retraining import diff_roar, retrained_accuracies, retrainings
 from companion.training.recipe import Mask, Recipe
 
 
@@ -52,3 +54,20 @@ def _removed(kept: Sequence[float]) -> list[float]:
             "top and bottom are the same"
         )
     return [round(1 - k, 9) for k in kept]  # 1 - 0.9 as 0.1, so that the nets are those of ROAR and KAR
+
+
+def powers(recipe: Recipe, mask: Mask, *, kept: Sequence[float], device: str = "cpu") -> pd.DataFrame:
+    """`pred_power` with the recipe's seed, per cent: columns kept, end (top, bottom, difference), value."""
+    top, bottom = pred_power(recipe, mask, kept=kept, seeds=[recipe.seed], device=device)
+    ends = {"top": top, "bottom": bottom, "difference": diff_roar(top, bottom)}
+    rows = [(k, end, 100 * of[i].item()) for end, of in ends.items() for i, k in enumerate(kept)]
+    return pd.DataFrame(rows, columns=["kept", "end", "value"])
+
+
+def unmasked_views(recipe: Recipe, mask: Mask, *, kept: float, device: str = "cpu") -> dict[str, Tensor]:
+    """The test images that the nets behind `powers` see: top, bottom, and the mask of the top alone."""
+    alone = replace(mask, shows="mask")
+    one = {"kept": [kept], "seeds": [recipe.seed]}
+    recipes = [*unmaskings(recipe, mask, **one), unmaskings(recipe, alone, **one)[0]]
+    names = ("top k", "bottom k", "mask of top k")
+    return {n: store.images_of(r, device).x_test for n, r in zip(names, recipes, strict=True)}

@@ -1,18 +1,8 @@
 """Numbers about trained nets; each returns one value per sample."""
 
 from companion.metrics.alignment import cosine_to_target
-from companion.metrics.alignment_identities import (
-    algebra,
-    counter_example,
-    penalty_bracket,
-    shared_origin,
-)
-from companion.metrics.alignment_measures import (
-    alignment_values,
-    alignments,
-    kink_effect,
-    nearest_distance,
-)
+from companion.metrics.alignment_identities import algebra, counter_example, penalty_bracket, shared_origin
+from companion.metrics.alignment_measures import alignment_values, alignments, kink_effect, nearest_distance
 from companion.metrics.alignment_terms import (
     AlignmentTerms,
     alignment,
@@ -34,6 +24,15 @@ from companion.metrics.gradient_norms import gradient_norms, target_cosine
 from companion.metrics.homogeneous import homogeneous_decomposition
 from companion.metrics.identities import jacobian_identities
 from companion.metrics.jacobian_norms import jacobian_norms
+from companion.metrics.leakage import (
+    block_scores,
+    by_block,
+    class_directions,
+    leak_scores,
+    leaking_identities,
+    mean_null_map,
+    predicted_gradient,
+)
 from companion.metrics.localisation import bottom1, mass_on, ratio, top1
 from companion.metrics.manifold import changed, density, manifold_distance, projection
 from companion.metrics.modulation_identities import modulation_identities
@@ -45,13 +44,12 @@ from companion.metrics.own_image import (
     own_image,
     random_phases,
 )
-from companion.metrics.robustness import (
-    clean_accuracy,
-    reference_accuracy,
-    robust_accuracy,
-    scaled_accuracy,
-)
+from companion.metrics.projections import nearest_image, principal_projection, random_step
+from companion.metrics.retrained import fraction_correct, gradient_spread, read_off_masks
+from companion.metrics.robustness import clean_accuracy, reference_accuracy, robust_accuracy, scaled_accuracy
 from companion.metrics.spectra import demodulation, image_correlation, spectrum, wiener
+from companion.metrics.strong_accuracy import strong_accuracy
+from companion.metrics.toy_scores import reach, toy_gradient, toy_points, toy_robustness, toy_scores
 from companion.metrics.vii import (
     constant_sign_vii,
     log_odds_gradient,
@@ -62,64 +60,83 @@ from companion.metrics.vii import (
 )
 
 __all__ = [
-    "algebra",
-    "alignment_values",
-    "alignments",
-    "kink_effect",
-    "nearest_distance",
-    "penalty_bracket",
-    "shared_origin",
-    "GRADIENTS",
-    "clean_accuracy",
-    "counter_example",
-    "reference_accuracy",
-    "robust_accuracy",
-    "scaled_accuracy",
-    "gradient_norms",
-    "target_cosine",
-    "jacobian_identities",
     "AlignmentTerms",
     "Correlation",
-    "alignment",
-    "alignment_terms",
+    "GRADIENTS",
     "against",
     "against_others",
+    "algebra",
+    "alignment",
+    "alignment_terms",
+    "alignment_values",
+    "alignments",
     "angle",
     "binarised_alignment",
     "blind_levels",
     "blind_vii",
+    "block_scores",
     "bottom1",
     "boundary_normal",
     "boundary_point",
+    "by_block",
     "changed",
+    "class_directions",
+    "clean_accuracy",
     "constant_sign_vii",
     "correlation",
     "cosine_to_target",
+    "counter_example",
     "demodulation",
     "density",
     "focus",
+    "fraction_correct",
+    "gradient_norms",
+    "gradient_spread",
     "homogeneous_decomposition",
     "image_correlation",
+    "jacobian_identities",
     "jacobian_norms",
+    "kink_effect",
+    "leak_scores",
+    "leaking_identities",
     "line_of_means",
     "linearised_robustness",
-    "mahalanobis",
     "log_odds_gradient",
+    "mahalanobis",
     "manifold_distance",
     "mass_on",
     "mean_displacement",
+    "mean_null_map",
     "modulation_identities",
+    "nearest_distance",
+    "nearest_image",
     "own_image",
+    "penalty_bracket",
     "planted_maps",
     "planted_scores",
+    "predicted_gradient",
+    "principal_projection",
     "projection",
     "random_phases",
+    "random_step",
     "ratio",
+    "reach",
+    "read_off_masks",
+    "reference_accuracy",
+    "robust_accuracy",
+    "scaled_accuracy",
+    "shared_origin",
     "sign_cosine",
     "sign_cosines",
     "smooth_maps",
     "spectrum",
+    "strong_accuracy",
+    "target_cosine",
     "top1",
+    "toy_gradient",
+    "toy_points",
+    "toy_robustness",
+    "toy_scores",
     "vii",
     "vii_chance",
     "wiener",

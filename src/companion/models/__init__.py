@@ -1,10 +1,12 @@
 """Models: functions that return an nn.Module from images in [0, 1] to logits."""
 
+from companion.models.block_cnn import block_cnn
 from companion.models.br_cnn import br_cifar_cnn, br_mnist_cnn
 from companion.models.cnn import digits_cnn, simple_cnn
 from companion.models.compact_cnn import compact_cnn
 from companion.models.fcnn import fcnn
 from companion.models.imagenet import resnet50
+from companion.models.leaking import leaking_net
 from companion.models.lenet import lenet
 from companion.models.linear import linear
 from companion.models.mlp import mlp
@@ -20,11 +22,13 @@ from companion.models.wide_resnet import wide_resnet
 __all__ = [
     "Normalize",
     "VaeGan",
+    "block_cnn",
     "br_cifar_cnn",
     "br_mnist_cnn",
     "compact_cnn",
     "digits_cnn",
     "fcnn",
+    "leaking_net",
     "lenet",
     "linear",
     "mlp",

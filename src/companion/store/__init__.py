@@ -8,7 +8,7 @@ to rounding.
 from companion.store.files import folder
 from companion.store.inputs import images
 from companion.store.keys import key
-from companion.store.measurements import measure, remember
+from companion.store.measurements import measure, measure_all, measured, remember
 from companion.store.nets import (
     estimate,
     get,
@@ -18,6 +18,7 @@ from companion.store.nets import (
     maps,
     missing,
     present,
+    size,
     train_all,
 )
 
@@ -32,8 +33,11 @@ __all__ = [
     "key",
     "maps",
     "measure",
+    "measure_all",
+    "measured",
     "missing",
     "present",
     "remember",
+    "size",
     "train_all",
 ]

@@ -3,7 +3,7 @@
 import hashlib
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -14,7 +14,16 @@ from companion import data
 from companion.code import NAME, fingerprint, science_hash
 from companion.store.files import folder, keep, verified
 from companion.store.keys import key
-from companion.store.nets import Report, get, images_of, weights_hash
+from companion.store.nets import (
+    Report,
+    discard,
+    get,
+    has_note,
+    images_of,
+    present,
+    train_all,
+    weights_hash,
+)
 from companion.tensors import one_thread
 from companion.training.recipe import Recipe, digest
 
@@ -41,6 +50,69 @@ def measure(
     Computed under one thread (tensors.one_thread). The net is trained first if it is missing.
     Raises TypeError for a function that is not of this package, and for an argument without a key.
     """
+    path, name, net_key = _place(function, recipe, images, device, report, settings)
+
+    def compute() -> Any:
+        given = {
+            k: get(v, device=device, report=report) if isinstance(v, Recipe) else v
+            for k, v in settings.items()
+        }
+        net = get(recipe, device=device, report=report)
+        return function(net, images_of(recipe, device) if images is None else images, **given)
+
+    return _kept(path, compute, device, {"function": name, "net": net_key})
+
+
+def measured(function: Callable[..., Any], recipe: Recipe, *, device: str = "cpu", **settings: Any) -> bool:
+    """Whether `measure` of the recipe's own images has been kept; its net may be gone. Errors as there."""
+    if not has_note(recipe):
+        return False
+    return verified(_place(function, recipe, None, device, None, settings)[0]) is not None
+
+
+def measure_all(
+    function: Callable[..., Any],
+    recipes: Iterable[Recipe],
+    *,
+    keep_nets: bool = False,
+    at_once: int = 160,
+    begin: Callable[[list[Recipe]], None] | None = None,
+    device: str = "cpu",
+    report: Report | None = None,
+    **settings: Any,
+) -> list[Any]:
+    """`measure` of many nets that nobody needs afterwards, on their own images, in the order of the recipes.
+
+    What is not kept yet is trained as train_all does, `at_once` nets after the other, measured, and its
+    weights are removed again; nets that were in the store stay there. The notes of removed nets stay, so that
+    their measurements are found. Sources of the recipes are trained and stay.
+    keep_nets: keep the weights too. begin: told once, before anything is trained, whose measurements are not
+    kept yet, if there are any. settings: the same for all nets. Errors as in train_all and measure.
+    """
+    recipes, how = list(recipes), {"device": device, "report": report}
+    left = [r for r in dict.fromkeys(recipes) if not measured(function, r, device=device, **settings)]
+    if left and begin is not None:
+        begin(left)
+    for first in range(0, len(left), at_once):
+        batch = left[first : first + at_once]
+        passing = [] if keep_nets else [r for r in batch if not present(r)]
+        train_all(batch, **how)
+        for recipe in batch:
+            measure(function, recipe, **how, **settings)
+        for recipe in passing:
+            discard(recipe)
+    return [measure(function, recipe, **how, **settings) for recipe in recipes]
+
+
+def _place(
+    function: Callable[..., Any],
+    recipe: Recipe,
+    images: data.Images | None,
+    device: str,
+    report: Report | None,
+    settings: dict[str, Any],
+) -> tuple[Any, str, Any]:
+    """The file of a measurement, the function's dotted name and the net's key. Errors as in measure."""
     name = f"{function.__module__}.{function.__qualname__}"
     if not function.__module__.startswith(f"{NAME}.") or not function.__qualname__.isidentifier():
         raise TypeError(
@@ -54,17 +126,7 @@ def measure(
     images_key = None if images is None else _value_key("images", images, device, report)
     settings_key = {k: _value_key(k, v, device, report) for k, v in rest.items()}
     code = name, fingerprint(function.__module__), torch.__version__, torch.device(device).type
-    path = folder() / f"measured-{digest([*code, net_key, images_key, settings_key])}.json"
-
-    def compute() -> Any:
-        given = {
-            k: get(v, device=device, report=report) if isinstance(v, Recipe) else v
-            for k, v in settings.items()
-        }
-        net = get(recipe, device=device, report=report)
-        return function(net, images_of(recipe, device) if images is None else images, **given)
-
-    return _kept(path, compute, device, {"function": name, "net": net_key})
+    return folder() / f"measured-{digest([*code, net_key, images_key, settings_key])}.json", name, net_key
 
 
 def remember(recipe: Recipe, what: dict[str, Any], compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:

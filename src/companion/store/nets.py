@@ -215,6 +215,29 @@ def present(recipe: Recipe) -> bool:
     return verified(_weights_of(recipe)) is not None
 
 
+def has_note(recipe: Recipe) -> bool:
+    """Whether the recipe's net was in the store, even if its weights are gone."""
+    return note_of(_weights_of(recipe)).is_file()
+
+
+def discard(recipe: Recipe) -> None:
+    """Remove the net's weights; its note stays, by which what was measured on it is found."""
+    _weights_of(recipe).unlink(missing_ok=True)
+
+
+def size(recipes: Iterable[Recipe], *, device: str = "cpu") -> int:
+    """Bytes that the weights of these nets take on the disk, each net counted once."""
+    each: dict[Any, int] = {}
+    total = 0
+    for recipe in dict.fromkeys(recipes):
+        if (recipe.data, recipe.model) not in each:
+            with torch.random.fork_rng(devices=[]):
+                net = build_model(recipe, images(recipe.data, device))
+            each[recipe.data, recipe.model] = sum(v.nbytes for v in net.state_dict().values())
+        total += each[recipe.data, recipe.model]
+    return total
+
+
 def missing(recipes: Iterable[Recipe]) -> list[Recipe]:
     """What has to be trained for these recipes: each net once, sources before their users."""
     return [r for r in dict.fromkeys(n for recipe in recipes for n in needed(recipe)) if not present(r)]

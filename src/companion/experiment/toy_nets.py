@@ -1,0 +1,121 @@
+"""Nets on a toy's distinct points, trained by mini-batches in stacks and kept."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+import torch
+from safetensors.torch import load, save
+
+from companion import data, metrics
+from companion.code import PACKAGE, code_hash
+from companion.store.files import folder, keep, verified
+from companion.store.keys import key
+from companion.training import minibatches
+from companion.training.distinct_points import Trained
+from companion.training.loop import build_model
+from companion.training.recipe import Recipe, digest
+
+#: A kind of net with the weight of its penalty, and a seed.
+Place = tuple[tuple[str, float], int]
+
+_CODE = ("distinct_points.py", "minibatches.py")
+
+
+def paper_steps(epochs: int, *, a_epoch: int, lr: float) -> list[float]:
+    """The step sizes of SH's and BP's schedule: x 0.75 every 50 epochs, never below a hundredth of lr.
+
+    a_epoch: steps in an epoch, 40 for batches of 250 of 10,000 points.
+    """
+    return [max(lr * 0.75 ** (epoch // 50), 0.01 * lr) for epoch in range(epochs) for _ in range(a_epoch)]
+
+
+def toy_nets(
+    nets: Mapping[Place, Recipe],
+    steps: Sequence[float],
+    *,
+    train: Callable[..., list[Trained]] = minibatches.train,
+    device: str = "cpu",
+    report: Callable[[str], None] | None = None,
+) -> dict[Place, Trained]:
+    """The nets after these steps of training, by name and seed; kept, and found again.
+
+    What is missing is trained in one stack for each kind of penalty, with the loss and the travel of each.
+    train: minibatches.train, or distinct_points.train for full-batch training in a few growing steps.
+    """
+    found: dict[Place, Trained] = {}
+    missing: dict[str, list[Place]] = {}
+    for place, recipe in nets.items():
+        if (kept := _kept(recipe, _path(recipe, steps, train), device)) is not None:
+            found[place] = kept
+        else:
+            missing.setdefault(_kind(recipe), []).append(place)
+    for places in missing.values():
+        stack = {place: nets[place] for place in places}
+        found |= _trained(stack, steps, train, device, report)
+    return {place: found[place] for place in nets}
+
+
+def toy_frame(nets: Mapping[Place, Trained], blocks: int) -> pd.DataFrame:
+    """metrics.toy_scores of every net, its loss and travel: columns net, lambda, seed, quantity, value."""
+    rows = [
+        {"net": name, "lambda": weight, "seed": seed, "quantity": quantity, "value": value}
+        for ((name, weight), seed), of in nets.items()
+        for quantity, value in {
+            **metrics.toy_scores(of.net, blocks),
+            "loss": of.loss,
+            "travel": of.travel,
+        }.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def toy_attacked(
+    nets: Mapping[Place, Trained], blocks: int, *, radii: Mapping[str, Sequence[float]], steps: int
+) -> pd.DataFrame:
+    """metrics.toy_robustness of every net: columns net, seed, norm, radius, protocol, value."""
+    rows = [
+        {"net": name, "seed": seed, **row}
+        for ((name, _), seed), of in nets.items()
+        for row in metrics.toy_robustness(of.net, blocks, radii=radii, steps=steps)
+    ]
+    return pd.DataFrame(rows)
+
+
+def _trained(nets: Mapping[Place, Recipe], steps, train, device: str, report) -> dict[Place, Trained]:
+    recipes = list(nets.values())
+
+    def progress(fraction: float) -> None:
+        report(f"{len(recipes)} toy net(s), {recipes[0].loss.kwargs}: {fraction:.0%}")
+
+    trained = train(recipes, steps, device=device, progress=report and progress)
+    for recipe, of in zip(recipes, trained, strict=True):
+        tensors = {k: v.contiguous().cpu() for k, v in of.net.state_dict().items()}
+        tensors["loss, travel"] = torch.tensor([of.loss, of.travel], dtype=torch.float64)
+        keep(_path(recipe, steps, train), save(tensors), {"toy net": recipe.as_dict()})
+    return dict(zip(nets, trained, strict=True))
+
+
+def _kept(recipe: Recipe, path: Path, device: str) -> Trained | None:
+    if (stored := verified(path)) is None:
+        return None
+    tensors = load(stored)
+    loss, travel = tensors.pop("loss, travel").tolist()
+    images = data.maker(recipe.data.name)(**recipe.data.kwargs)
+    with torch.random.fork_rng(devices=[]):
+        net = build_model(recipe, images)
+    net.load_state_dict(tensors)
+    return Trained(net.to(device).eval(), loss, travel)
+
+
+def _path(recipe: Recipe, steps: Sequence[float], train: Callable[..., list[Trained]]) -> Path:
+    """By recipe, whose key covers data, net and loss, steps and the code of both ways to train."""
+    files = {name: (PACKAGE / "training" / name).read_text("utf-8") for name in _CODE}
+    parts = key(recipe), list(steps), train.__module__, code_hash(files), torch.__version__
+    return folder() / f"toy-{digest(parts)}.safetensors"
+
+
+def _kind(recipe: Recipe) -> str:
+    """What nets of one stack share: all but seed and penalty weights."""
+    settings = {k: v for k, v in recipe.loss.kwargs.items() if not k.startswith("lambda")}
+    return digest([settings, recipe.model.kwargs, recipe.batch_size, str(recipe.inputs)])

@@ -1,0 +1,43 @@
+"""Projections onto the image manifold without a generative model, and a random step beside them (ours)."""
+
+import torch
+from torch import Tensor
+
+
+def principal_projection(x: Tensor, x_train: Tensor, *, dimensions: int) -> Tensor:
+    """The nearest point of the plane through the mean of x_train along its first principal components.
+
+    x, x_train: (B, ...) and (N, ...) in [0, 1]; the result is shaped like x. dimensions: components, at most
+    N and the entries of an image. Raises ValueError for another number.
+    """
+    flat = x_train.flatten(1).double()
+    if not 1 <= dimensions <= min(flat.shape):
+        raise ValueError(f"dimensions={dimensions}; expected 1 to {min(flat.shape)}")
+    mean = flat.mean(0)
+    axes = torch.linalg.eigh((flat - mean).T @ (flat - mean)).eigenvectors[:, -dimensions:]
+    return (mean + (x.flatten(1).double() - mean) @ axes @ axes.T).view_as(x).to(x.dtype)
+
+
+def nearest_image(x: Tensor, x_train: Tensor, *, chunk: int = 500) -> Tensor:
+    """Of each image of x the nearest image of x_train in l2: shaped like x. chunk: images at a time."""
+    found = [torch.cdist(part.flatten(1), x_train.flatten(1)).argmin(1) for part in x.split(chunk)]
+    return x_train[torch.cat(found)]
+
+
+def random_step(x: Tensor, length: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    """x moved in a random direction, clipped to [0, 1], by an l2 distance of `length` after clipping.
+
+    length: (B,), such as that of an attack. A step that the box does not allow ends as long as it can be.
+    """
+    direction = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+    direction /= direction.flatten(1).norm(dim=1).view(-1, *[1] * (x.dim() - 1))
+    low, high = torch.zeros_like(length), torch.full_like(length, 1e3)
+    for _ in range(50):  # the distance after clipping grows with the step
+        middle = (low + high) / 2
+        reached = _moved(x, direction, middle).sub(x).flatten(1).norm(dim=1)
+        low, high = torch.where(reached < length, middle, low), torch.where(reached < length, high, middle)
+    return _moved(x, direction, low)
+
+
+def _moved(x: Tensor, direction: Tensor, step: Tensor) -> Tensor:
+    return (x + step.view(-1, *[1] * (x.dim() - 1)) * direction).clamp(0, 1)

@@ -1,0 +1,146 @@
+"""The chapter on SH as its user meets it: refusals, the theorem's net, and a whole run in profile smoke."""
+
+import json
+
+import nbformat
+import pytest
+
+from companion.publishing.claims import ledger
+from companion.publishing.running import notebooks, parameters
+from tests import page
+from tests.browser import needs_browser
+from tests.chapter import checkout_at, companion, of
+
+NAME = "feature_leakage"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["-p", "patches=filled"], "patch"),
+        (["-p", "patch=circle"], "crossed"),
+        (["-p", "roar_kept=0.5,1"], "1"),
+        (["-p", "roar_nets=lenet"], "lenet"),
+        (["-p", "cnn=compact_cnn"], "compact_cnn"),
+        (["-p", "leak_eta=1"], "1"),
+        (["-p", "dataset=folder:/no/such/folder"], "/no/such/folder"),
+        (["-p", "roar_dataset=folder:/no/such/folder"], "/no/such/folder"),
+    ],
+)
+def test_a_slip_is_one_line_exit_2_and_nothing_runs(assert_refused, arguments, words):
+    assert_refused(words, "run", NAME, *arguments)
+
+
+def test_what_the_digitised_values_say_of_the_claims():
+    rows = ledger.printed(NAME)
+    (sh,) = (found for found in ledger.of_notebook(NAME) if found.paper == "SH")
+    decided = ledger.decide(sh, rows, exact=True)
+    words = {id: {on: v.word for on, v in decided[id].items()} for id in ("SH-A1", "SH-A3", "SH-A4")}
+    assert words == {
+        "SH-A1": {"CIFAR-10": "holds", "ImageNet-10": "contradicted"},
+        "SH-A3": {"CIFAR-10": "holds", "ImageNet-10": "holds"},
+        "SH-A4": {"CIFAR-10": "holds", "ImageNet-10": "contradicted"},
+    }
+    assert "3 of 4" in decided["SH-A1"]["ImageNet-10"].detail
+    # adversarial and standard training are level at k = 0.5 on ImageNet-10, and change places at 0.9
+    assert "5 of 7" in decided["SH-A4"]["ImageNet-10"].detail
+    for row in rows:
+        assert -100 <= row["value"] <= 100 and row["quantity"] in (
+            "diff_roar",
+            "clean_accuracy",
+            "robust_accuracy",
+        )
+
+
+def profile(name):
+    declared = notebooks.declared(NAME)
+    return parameters.resolve(declared, [notebooks.profile_values(NAME, name)], NAME)
+
+
+def test_every_profile_can_be_used_and_names_what_it_needs():
+    sets = {
+        name: (profile(name)["dataset"], profile(name)["colour"])
+        for name in ("smoke", "quick", "recorded", "gpu", "paper")
+    }
+    assert sets["smoke"] == ("digits", False) and sets["quick"] == ("mnist_small", False)
+    assert sets["recorded"] == ("mnist", False) and sets["gpu"] == sets["paper"] == ("mnist", True)
+    assert set(profile("paper")["roar_kept"]) == {r["kept"] for r in ledger.printed(NAME) if "kept" in r}
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """A run of its own in a copy of the checkout's sources, with an empty store."""
+    root = tmp_path_factory.mktemp("checkout")
+    env = checkout_at(root)
+    done = companion("run", NAME, "--profile", "smoke", env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    folder = root / "runs" / "smoke" / NAME
+    cells = nbformat.read(folder / "executed.ipynb", as_version=4).cells
+    return cells, json.loads((folder / "results.json").read_text()), folder
+
+
+def html(cells):
+    return [
+        str(output["data"]["text/html"])
+        for cell in cells
+        for output in cell.get("outputs", [])
+        if "text/html" in output.get("data", {})
+    ]
+
+
+@pytest.mark.slow
+class TestSmoke:
+    def test_the_theorem_s_net_leaks_exactly_and_no_trained_net_has_a_larger_margin(self, smoke):
+        rows = smoke[1]["rows"]
+        identities = [r for r in of(rows, "SH-S") if r["quantity"].startswith("leaking solution")]
+        assert len(identities) == 4 and all(abs(r["value"]) < 1e-12 for r in identities)
+        shares = [v for r in of(rows, "SH-S", quantity="margin_share") for v in r["values"]]
+        assert len(shares) == 4 and all(share < 1 for share in shares)
+
+    def test_every_block_net_has_its_scores_for_every_seed(self, smoke):
+        rows = smoke[1]["rows"]
+        for name in ("BlockMNIST", "BlockMNIST-Top"):
+            for model in ("MLP", "CNN"):
+                for training in ("standard", "AT"):
+                    found = {
+                        r["quantity"]: r for r in of(rows, "SH-B", data=name, model=model, training=training)
+                    }
+                    assert {"null_mass", "leak_cosine", "clean_accuracy", "robust_accuracy"} <= found.keys()
+                    assert all(len(r["values"]) == 2 for r in found.values())
+                    assert found["robust_accuracy"]["protocol"] == "strong"
+                    for clean, robust in zip(
+                        found["clean_accuracy"]["values"], found["robust_accuracy"]["values"], strict=True
+                    ):
+                        assert robust <= clean + 100 / 30  # attacked are the first 30 of 40 images
+                    assert all(0 <= v <= 100 for v in found["null_mass"]["values"])
+
+    def test_before_training_the_gradient_is_spread_over_both_blocks(self, smoke):
+        for row in of(smoke[1]["rows"], "SH-B", quantity="null_mass", training="untrained", model="MLP"):
+            assert row["value"] == pytest.approx(50, abs=5)
+
+    def test_diff_roar_is_there_for_every_order_and_share_and_the_mask_alone_beside_it(self, smoke):
+        rows = smoke[1]["rows"]
+        found = of(rows, "SH-D", quantity="diff_roar")
+        assert {(r["training"], r["kept"]) for r in found} == {(t, 0.3) for t in ("standard", "AT", "random")}
+        for training in ("standard", "AT"):
+            top, bottom, difference = (
+                of(rows, "SH-D", quantity="mask_accuracy", training=training, end=end)[0]["value"]
+                for end in ("top", "bottom", "difference")
+            )
+            assert difference == pytest.approx(top - bottom)
+
+    def test_attacked_nets_were_checked(self, smoke):
+        checked = smoke[1]["checks"]
+        assert {"BlockMNIST, MLP, adversarial", "BlockMNIST, CNN, adversarial"} <= checked.keys()
+        assert all(row["status"] != "failed" for net in checked.values() for row in net)
+
+    def test_every_claim_has_a_verdict(self, smoke):
+        shown = " ".join(html(smoke[0]))
+        for found in ledger.of_notebook(NAME):
+            for claim in found.claims:
+                assert claim.id in shown, claim.id
+
+    @needs_browser
+    def test_nothing_on_its_page_is_cut_or_scrolls_sideways(self, smoke, tmp_path):
+        built = page.built(smoke[2], NAME, tmp_path / "site")
+        assert page.cut_off(built, [1400, 1280, 400], tmp_path) == []

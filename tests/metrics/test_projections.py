@@ -1,0 +1,44 @@
+"""Projections by hand: planes, nearest images, steps of a given length."""
+
+import pytest
+import torch
+
+from companion import metrics
+
+
+def images(count, seed=0):
+    return torch.rand(count, 1, 4, 4, generator=torch.Generator().manual_seed(seed))
+
+
+def test_points_of_a_plane_are_their_own_projection_and_others_are_moved_at_right_angles():
+    axes = torch.linalg.qr(torch.randn(16, 2, generator=torch.Generator().manual_seed(1)))[0].T
+    weights = torch.rand(50, 2, generator=torch.Generator().manual_seed(2)) * torch.tensor([0.2, 0.1])
+    on = (0.5 + weights @ axes).view(-1, 1, 4, 4)
+    torch.testing.assert_close(metrics.principal_projection(on, on, dimensions=2), on)
+    off = images(5)
+    moved = off - metrics.principal_projection(off, on, dimensions=2)
+    torch.testing.assert_close(moved.flatten(1) @ axes.T, torch.zeros(5, 2), atol=1e-5, rtol=0)
+    with pytest.raises(ValueError, match="dimensions=17"):
+        metrics.principal_projection(off, on, dimensions=17)
+
+
+def test_more_components_are_nearer():
+    x, train = images(20, 3), images(40, 4)
+    errors = [(x - metrics.principal_projection(x, train, dimensions=d)).norm().item() for d in (1, 4, 8, 16)]
+    assert errors == sorted(errors, reverse=True) and errors[-1] < 1e-4
+
+
+def test_the_nearest_image_is_found_in_every_chunk():
+    train = images(30, 5)
+    x = train[[7, 3, 29, 0, 12]] + 0.001
+    assert torch.equal(metrics.nearest_image(x, train, chunk=2), train[[7, 3, 29, 0, 12]])
+
+
+def test_a_random_step_has_the_length_asked_for_inside_the_box():
+    x = images(8, 6).round()  # black and white: half of every direction leads out
+    length = torch.linspace(0.1, 1.5, 8)
+    moved = metrics.random_step(x, length, generator=torch.Generator().manual_seed(0))
+    assert moved.min() >= 0 and moved.max() <= 1
+    torch.testing.assert_close((moved - x).flatten(1).norm(dim=1), length, atol=1e-4, rtol=0)
+    again = metrics.random_step(x, length, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(moved, again)
