@@ -40,13 +40,13 @@ def train(
     return nets
 
 
-def relative_cost(nets: Nets, images: Images, *, base: str, turns: int = 11) -> pd.DataFrame:
+def relative_cost(nets: Nets, images: Images, *, base: str, turns: int) -> pd.DataFrame:
     """Time of a training step of each net over that of the net `base` of its seed: model, seed, value.
 
     The nets take turns, the first of which warms up and does not count, and the median of the others' times
     does; a time is the better of two steps. Nothing is kept. The base is timed twice: the rows of the model
     "<base>, again" say how far apart two times of the same net lie.
-    turns: at least 2. 11 are 22 steps of each net.
+    turns: at least 2.
     """
     nets = {**nets, **{(f"{base}, again", seed): of for (name, seed), of in nets.items() if name == base}}
     times = [[training.time_step(recipe, images) for recipe in nets.values()] for _ in range(turns)]

@@ -23,25 +23,35 @@ def own_image(net: nn.Module, images: Images, *, count: int) -> list[dict[str, A
     """VII, and where the gradient is large, against the own image, others of its class, and other classes.
 
     Source: NM eq. 11 for "vii" against the "own" image; the rest is ours. Means over the first `count` test
-    images, for each of GRADIENTS. "correlation" is VII of signs less their mean, 0 for one sign everywhere;
-    "focus" as in `focus`. Beside them "zero gradient", the per cent of images whose gradient is zero
-    everywhere, and "vii" against "random phases": that of the same gradients after `random_phases`, the level
-    of maps as smooth as this net's that have no image in them. Errors as in metrics.vii.
+    images, of the log odds' gradient; of the float32 cross-entropy's only VII. "correlation" is VII of signs
+    less their mean, 0 for one sign everywhere; "focus" as in `focus`. Beside them, of each of GRADIENTS,
+    "zero gradient", the per cent of images whose gradient is zero everywhere; and "vii" against "random
+    phases", that of the same gradients after `random_phases`: the level of maps as smooth as this net's that
+    have no image in them. Errors as in metrics.vii.
     """
-    x, y, rows = images.x_test[:count], images.y_test[:count], []
-    for name in GRADIENTS:
-        maps = (
-            log_odds_gradient(net, x, y)
-            if name == "log odds"
-            else saliency.input_gradient(net, x, y, of="cross_entropy")
-        )
-        dead = 100 * (maps == 0).flatten(1).all(1).float().mean().item()
-        found = against_others(maps, x, y, mean=images.x_train.mean(0))
-        found.append({"quantity": "zero gradient", "against": "own", "value": dead})
-        level = sign_cosine(random_phases(maps), x, mean=images.x_train.mean(0)).mean().item()
-        found.append({"quantity": "vii", "against": "random phases", "value": level})
-        rows += [{"gradient": name, **row} for row in found]
-    return rows
+    x, y, mean = images.x_test[:count], images.y_test[:count], images.x_train.mean(0)
+    exact = log_odds_gradient(net, x, y)
+    rounded = saliency.input_gradient(net, x, y, of="cross_entropy")
+
+    def vii(maps: Tensor) -> float:
+        return sign_cosine(maps, x, mean=mean).mean().item()
+
+    of_exact = [
+        *against_others(exact, x, y, mean=mean),
+        _row("vii", "random phases", vii(random_phases(exact))),
+        _row("zero gradient", "own", _dead(exact)),
+    ]
+    of_rounded = [_row("vii", "own", vii(rounded)), _row("zero gradient", "own", _dead(rounded))]
+    found = zip(GRADIENTS, (of_exact, of_rounded), strict=True)
+    return [{"gradient": name, **row} for name, rows in found for row in rows]
+
+
+def _row(quantity: str, against: str, value: float) -> dict[str, Any]:
+    return {"quantity": quantity, "against": against, "value": value}
+
+
+def _dead(maps: Tensor) -> float:
+    return 100 * (maps == 0).flatten(1).all(1).float().mean().item()
 
 
 def random_phases(maps: Tensor, *, seed: int = 0) -> Tensor:
