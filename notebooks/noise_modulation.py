@@ -344,10 +344,9 @@ plots.show_all(figures, alt="By kind of training: panel", finding=finding)
 
 # %%
 def in_numbers(found: pd.DataFrame, rows: str, caption: str) -> plots.Shown:
-    asked = {"vii": (OWN, PHASES, SAME, ANOTHER), "focus": (OWN, OTHERS, SAME, ANOTHER)}
-    asked = [(of, place) for of, places in asked.items() for place in places]
-    columns = [of_scores(found, place, of).assign(against=f"{of}: {place}") for of, place in asked]
-    caption = f"{caption}: VII and focus against the own image and others; mean ± sd over {found['seed'].nunique()} seed(s)."
+    columns = [of_scores(found, place) for place in (OWN, PHASES, SAME, ANOTHER)]
+    columns.append(of_scores(found, ANOTHER, "focus").assign(against=f"focus, {ANOTHER}"))
+    caption = f"{caption}: VII by what the gradient is held against, and focus; mean ± sd over {found['seed'].nunique()} seed(s)."
     return show.measured(pd.concat(columns), rows=rows, columns="against", **in_vii, caption=caption)
 
 
