@@ -345,8 +345,7 @@ plots.show_all(figures, alt="By kind of training: panel", finding=finding)
 # %%
 def in_numbers(found: pd.DataFrame, rows: str, caption: str) -> plots.Shown:
     columns = [of_scores(found, place) for place in (OWN, PHASES, SAME, ANOTHER)]
-    columns.append(of_scores(found, ANOTHER, "focus").assign(against=f"focus, {ANOTHER}"))
-    caption = f"{caption}: VII by what the gradient is held against, and focus; mean ± sd over {found['seed'].nunique()} seed(s)."
+    caption = f"{caption}: VII by what the gradient is held against; mean ± sd over {found['seed'].nunique()} seed(s)."
     return show.measured(pd.concat(columns), rows=rows, columns="against", **in_vii, caption=caption)
 
 
@@ -421,8 +420,9 @@ display(*(drawn_nets(label, found) for label, found in by_net.items()))
 # %%
 for label, found in by_net.items():
     display(in_numbers(found, "net", f"<b>NM-F3</b>, {label} (the paper prints no numbers)"))
-    accuracy = accuracy_of(found).assign(what="accuracy, %")
-    display(show.measured(accuracy, rows="net", columns="what", caption="<b>Accuracy</b> of the same nets."))
+    rest = pd.concat([of.assign(what=title) for title, of in list(seen(found).items())[2:]])
+    told = {"best": False, "digits": 2, "caption": "<b>Focus and accuracy</b> of the same nets."}
+    display(show.measured(rest, rows="net", columns="what", **told))
 
 # %%
 gallery = [("image", list(x)), *((name, list(g)) for name, g in gradients.items())]
