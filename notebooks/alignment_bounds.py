@@ -458,10 +458,8 @@ draw(others, FAR, told, diagonal=True)
 moved = experiment.measure(metrics.kink_effect, few_seeds, images, count=len(images.x_test), **how)
 record("ET-kink", moved)
 COLUMNS = {"accuracy": clean, "ρ": near, "ρ̃": rho_tilde, "α": alpha, "α†": dagger}
-lost = experiment.where(measured, attack="CW")
-COLUMNS["failed"] = lost.assign(value=lost["failed"])
 by_lambda = of_cohort(pd.concat(f.assign(of=name, λ=f["model"]) for name, f in COLUMNS.items()))
-caption = f"Medians over test images (accuracy in per cent, ρ by DDN, origin black), mean ± sd over {len(seeds)} seed(s), {images.label}; failed: by CW, of {few['count']} images, {len(attacked_seeds)} seed(s). Raising every pixel by up to 1e-7 moves median α and α† by at most {moved['value'].abs().max():.2g} %."
+caption = f"Medians over test images (accuracy in per cent, ρ by DDN, origin black), mean ± sd over {len(seeds)} seed(s), {images.label}. Raising every pixel by up to 1e-7 moves median α and α† by at most {moved['value'].abs().max():.2g} %."
 show.measured(by_lambda, rows="λ", columns="of", caption=caption, best=False, digits=2)
 
 # %% [markdown]
