@@ -166,18 +166,28 @@ def test_the_alignment_panel_stacks_the_terms_of_the_bounds():
 
 def test_several_figures_stand_in_one_row_that_wraps_and_have_one_finding():
     figures = [plots.subplots(size=(2, 2))[0] for _ in range(3)]
+    figures[2].axes[0].set_title("accuracy")
     html = plots.show_all(figures, alt="Panel", finding="found").html
     assert html.count("<svg") == 3 and html.count("found") == 1 and "flex-wrap" in html
-    assert 'aria-label="Panel 2 of 3."' in html
+    assert 'aria-label="Panel 2 of 3."' in html and 'aria-label="Panel 3 of 3: accuracy."' in html
 
 
-def test_a_level_beyond_the_points_is_not_drawn():
-    fig, axes = plots.subplots(size=(2, 2))
-    axes[0, 0].plot([0, 1], [0.1, 0.2])
-    plots.levels(axes[0, 0], {"low": [0.05, 0.15, 0.25], "high": [0.6]})
-    assert [line.get_label() for line in axes[0, 0].lines[1:]] == ["low"]
-    assert axes[0, 0].get_ylim()[1] < 0.3
-    plots.plt.close(fig)
+def test_levels_stand_in_the_panel_of_their_title():
+    rows = [
+        {"model": m, "seed": s, "value": v + s, "b": v} for m, v in (("a", 0.0), ("b", 1.0)) for s in (0, 2)
+    ]
+    frame = pd.DataFrame(rows)
+    level = {"VII": frame.assign(value=frame["value"] + 10)}
+    panels = {"VII": frame, "accuracy": frame}
+    crossed, bare = plots.dots_each(panels, ["b", "a"], {"a": "C0", "b": "C1"}.get, level)
+    crosses = [line for line in crossed.axes[0].lines if line.get_marker() == "x"]
+    assert [list(of.get_xdata()) for of in crosses] == [[12.0, 11.0]]
+    assert not [line for line in bare.axes[0].lines if line.get_marker() == "x"]
+    dashed, plain = plots.curves_each(panels, "b", "C0", level)
+    assert list(dashed.axes[0].lines[-1].get_ydata()) == [11.0, 12.0]
+    assert len(plain.axes[0].lines) == len(dashed.axes[0].lines) - 1
+    for fig in (crossed, bare, dashed, plain):
+        plots.plt.close(fig)
 
 
 def test_a_mosaic_holds_every_picture_in_its_place():

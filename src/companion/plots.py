@@ -25,9 +25,13 @@ COLOURS = {
     "jacobian": "#009E73",
     "noise modulation": "#CC79A7",
     "additive noise": "#8C6D31",
+    "noise by pixel": "#117733",
+    "Gaussian multiplier": "#882255",
     "double backprop": "#56B4E9",
     "weight penalty": "#E69F00",
 }
+
+LEVEL = "#888888"  # what a value is compared with
 
 SIGNED = "RdBu_r"  # red: the output rises with the pixel; blue: it falls; white: zero
 
@@ -88,9 +92,13 @@ def show(fig: Figure, *, alt: str, finding: str = "", width: str = "100%") -> Sh
 def show_all(figures: Sequence[Figure], *, alt: str, finding: str = "") -> Shown:
     """Several figures, side by side where there is room and below each other on a phone; then `finding`.
 
-    alt: of all of them together.
+    alt: of all of them together; each figure's title, or its label at the left, is added.
     """
-    drawn = [show(fig, alt=f"{alt} {i} of {len(figures)}.").html for i, fig in enumerate(figures, 1)]
+    named = [fig.axes[0].get_title() or fig.axes[0].get_title("left") for fig in figures]
+    named = [title or fig.axes[0].get_ylabel() for title, fig in zip(named, figures, strict=True)]
+    places = [f"{i} of {len(figures)}" for i in range(1, len(figures) + 1)]
+    alts = [f"{alt} {place}{of and f': {of}'}." for place, of in zip(places, named, strict=True)]
+    drawn = [show(fig, alt=of).html for fig, of in zip(figures, alts, strict=True)]
     panels = "".join(f'<div style="flex:1 1 18rem;max-width:36rem">{html}</div>' for html in drawn)
     caption = f'<div class="cmp-finding"><p>{finding}</p></div>' if finding else ""
     return Shown(f'<div style="display:flex;flex-wrap:wrap;gap:0.5rem 1rem">{panels}</div>{caption}')
@@ -376,42 +384,31 @@ def named_points(
     return fig
 
 
-def levels(axis: Axes, blind: Mapping[str, Sequence[float]], *, along: str = "y") -> None:
-    """What maps score that have seen no image, behind a figure's points: their mean, and the middle 95 %.
-
-    blind: values by name. along: the axis that VII is on, "x" or "y". A level beyond the points is not drawn.
-    """
-    line, band, edge = (
-        (axis.axhline, axis.axhspan, axis.get_ylim()[1])
-        if along == "y"
-        else (axis.axvline, axis.axvspan, axis.get_xlim()[1])
-    )
-    for style, (name, values) in zip((":", "--", "-."), blind.items(), strict=False):
-        if np.mean(values) > edge:
-            continue
-        low, high = np.quantile(values, [0.025, 0.975])
-        band(low, min(high, edge), color="#888888", alpha=0.12, linewidth=0, zorder=0)
-        line(np.mean(values), color="#888888", linestyle=style, linewidth=1.2, label=name, zorder=0)
-
-
 def dots_each(
     panels: Mapping[str, Any],
     models: Sequence[str],
     colour: Callable[[str], str],
-    blind: Mapping[str, Sequence[float]],
+    levels: Mapping[str, Any],
 ) -> list[Figure]:
-    """`dots` with a figure for each panel, for `show_all`; `levels` of `blind` behind the first."""
+    """`dots` with a figure for each panel, for `show_all`; grey crosses where `levels` has the same panel.
+
+    levels: what each model is compared with, frames as in `dots`; their means over seeds are drawn.
+    """
     figures = [dots({title: frame}, models, colour) for title, frame in panels.items()]
-    levels(figures[0].axes[0], blind, along="x")
+    for fig, title in zip(figures, panels, strict=True):
+        if title in levels:
+            mean = levels[title].groupby("model")["value"].mean()
+            fig.axes[0].plot(mean[list(models)], range(len(models)), "x", color=LEVEL)
     return figures
 
 
-def curves_each(
-    curves: Mapping[str, Any], x: str, colour: str, blind: Mapping[str, Sequence[float]]
-) -> list[Figure]:
-    """`panels` with one curve and a figure for each panel; `levels` of `blind` behind the first."""
+def curves_each(curves: Mapping[str, Any], x: str, colour: str, levels: Mapping[str, Any]) -> list[Figure]:
+    """`panels` with one curve and a figure for each panel; dashed grey where `levels` has the panel."""
     figures = [panels({title: {"": frame}}, x, {"": colour}) for title, frame in curves.items()]
-    levels(figures[0].axes[0], blind)
+    for fig, title in zip(figures, curves, strict=True):
+        if title in levels:
+            mean = levels[title].groupby(x)["value"].mean()
+            fig.axes[0].plot(mean.index, mean, "--", color=LEVEL)
     return figures
 
 

@@ -163,9 +163,38 @@ def test_a_difference_is_written_with_as_many_digits_as_asked_for():
     assert f"{experiment.Difference(1, 0, 1):.2f}" == "+1.00 (one seed)"
 
 
+def test_changes_are_told_net_by_net():
+    rows = [("mlp", "a", 0, 1.0), ("mlp", "b", 0, 3.0), ("lenet", "a", 0, 5.0), ("lenet", "b", 0, 1.0)]
+    frame = pd.DataFrame(rows, columns=["model", "training", "seed", "value"])
+    told = "mlp +2.00 (one seed), lenet -4.00 (one seed)"
+    assert experiment.changes(frame, "b", "a", 2) == told
+
+
+def test_noise_controls_have_as_much_noise_as_modulation(images):
+    like = {"carrier": "gaussian", "beta": 0.5, "centre": 0.3}
+    found = experiment.noise_controls(images.x_train, **like)
+    x, sigma = images.x_train, found["additive noise"].kwargs["sigma"]
+    sd = found["Gaussian multiplier"].kwargs["sd"]
+    by_pixel = torch.tensor(found["noise by pixel"].kwargs["sigma"])
+    assert sd * (x - 0.3).square().mean().sqrt().item() == pytest.approx(sigma, rel=1e-3)
+    assert by_pixel.square().mean().sqrt().item() == pytest.approx(sigma, rel=1e-3)
+    assert by_pixel.std() > 0.1 * by_pixel.mean()
+    assert hash(found["noise by pixel"]) == hash(experiment.noise_controls(x, **like)["noise by pixel"])
+
+
 def test_costs_are_relative_to_the_net_of_the_same_seed(nets, images):
-    found = experiment.relative_cost(nets, images, base="small", turns=1)
+    found = experiment.relative_cost(nets, images, base="small", turns=2)
     assert list(found["value"][found["model"] == "small"]) == [1.0, 1.0] and (found["value"] > 0).all()
+    assert list(found["seed"][found["model"] == "small, again"]) == [0, 1]
+
+
+def test_the_median_turn_counts_and_the_first_does_not(nets, images, monkeypatch):
+    # small and perceptron of both seeds, then small of both seeds again; one turn is disturbed
+    turns = [[100.0] * 6, [1, 2, 1, 4, 1, 1], [9, 9, 9, 9, 9, 9], [1, 2, 1, 4, 1, 1]]
+    seconds = iter(sum(turns, []))
+    monkeypatch.setattr(experiment.nets.training, "time_step", lambda *_: next(seconds))
+    found = experiment.relative_cost(nets, images, base="small", turns=4).set_index(["model", "seed"])
+    assert list(found["value"]) == [1, 2, 1, 4, 1, 1] and found.index[4] == ("small, again", 0)
 
 
 def test_weights_of_the_same_training_are_the_same(images):

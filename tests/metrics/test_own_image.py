@@ -5,7 +5,15 @@ import torch
 from torch import nn
 
 from companion import data, metrics, transforms
-from companion.metrics import against, against_others, focus, own_image, sign_cosine, sign_cosines
+from companion.metrics import (
+    against,
+    against_others,
+    focus,
+    own_image,
+    random_phases,
+    sign_cosine,
+    sign_cosines,
+)
 
 
 def seeded(seed=0):
@@ -40,6 +48,11 @@ class TestAgainst:
         assert sign_cosines(one, x, mean=mean, centred=True).max() < 1e-5
         assert sign_cosines(one, x, mean=mean).min() > 0.1
 
+    def test_a_fixed_map_has_a_focus_and_nothing_beyond_other_images(self, images):
+        x, y, mean = images.x_test, images.y_test, images.x_train.mean(0)
+        of = scores(against_others(mean.expand_as(x), x, y, mean=mean), "focus")
+        assert of["own"] > 2 and abs(of["own − another class"]) < 0.1
+
     def test_focus_by_hand(self):
         x = torch.tensor([[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]).view(2, 1, 2, 2)
         maps = torch.tensor([[-3.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]).view(2, 1, 2, 2)
@@ -63,6 +76,40 @@ class TestAgainst:
         assert found["the class", "own − another class"] > 0.1
 
 
+class TestRandomPhases:
+    def test_amplitudes_stay_and_so_does_the_power(self):
+        maps = torch.randn(4, 3, 9, 8, generator=seeded(), dtype=torch.float64)
+        turned = random_phases(maps)
+        torch.testing.assert_close(torch.fft.fft2(turned).abs(), torch.fft.fft2(maps).abs())
+        assert (turned - maps).square().mean() > 0.5
+        # channels that are alike stay alike, and images do not share their phases
+        alike = random_phases(maps[:1, :1].expand(2, 3, 9, 8))
+        torch.testing.assert_close(alike[:, 0], alike[:, 2])
+        assert not torch.allclose(alike[0], alike[1])
+
+    def test_a_wave_is_moved(self):
+        """cos(2 pi k n / 16) becomes cos(2 pi k n / 16 + a), with another a for each map."""
+        n = 2 * torch.pi * 3 * torch.arange(16, dtype=torch.float64) / 16
+        turned = random_phases(n.cos().expand(5, 1, 16, 16))
+        a = torch.atan2(-(turned[:, 0, 0] * n.sin()).mean(1), (turned[:, 0, 0] * n.cos()).mean(1))
+        torch.testing.assert_close(turned[:, 0, 0], (n + a[:, None]).cos())
+        assert a.std() > 0.3
+
+    def test_a_point_becomes_independent_signs(self, images):
+        """One bright pixel has a flat spectrum: its VII with random phases is sqrt(2 / (pi N))."""
+        x, mean = images.x_test, images.x_train.mean(0)
+        point = torch.zeros_like(x)
+        point[..., 14, 14] = 1
+        level = sign_cosine(random_phases(point), x, mean=mean).mean().item()
+        assert level == pytest.approx(metrics.vii_chance(784), rel=0.15)
+
+    def test_no_image_is_left(self, images):
+        """The image itself has VII 1; its surrogate scores alike against its own and any other image."""
+        x, y, mean = images.x_test, images.y_test, images.x_train.mean(0)
+        of = scores(against_others(random_phases(x - mean), x, y, mean=mean))
+        assert of["own"] < 0.25 and abs(of["own − same class"]) < 0.02
+
+
 class TestOfANet:
     def test_the_papers_gradient_of_a_sure_net_is_zero_and_the_exact_one_is_not(self, images):
         weight = torch.randn(10, 784, generator=seeded())
@@ -75,6 +122,7 @@ class TestOfANet:
         value = {(r["gradient"], r["quantity"], r["against"]): r["value"] for r in rows}
         assert value["float32 cross-entropy", "zero gradient", "own"] > 80
         assert value["log odds", "zero gradient", "own"] == 0
+        assert 0.01 < value["log odds", "vii", "random phases"] < 0.06  # weights without smoothness: .028
         assert value["log odds", "vii", "own"] == pytest.approx(
             metrics.vii(net, few.x_test, sure, mean=few.x_train.mean(0)).mean().item()
         )

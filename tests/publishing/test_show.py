@@ -136,11 +136,16 @@ def test_a_quantity_along_a_label_has_a_column_for_each_run_and_image_set(run, m
         {"experiment": "X-4", "quantity": "vii", "b": 0.5, "value": 0.0607, "dataset": "P", "model": "r"}
     ]
     monkeypatch.setattr(ledger, "printed", lambda name: print_rows)
-    monkeypatch.setattr(run, "recorded", lambda: [])
+    earlier = {"experiment": "X-4", "quantity": "vii", "b": 0.5, "value": 0.4, "dataset": "R", "model": "m"}
+    monkeypatch.setattr(run, "recorded", lambda: [earlier])
+    settings = {"parameters": {"n_train": 6000, "epochs": 8, "seeds": [0]}}
+    monkeypatch.setattr(run, "recorded_run", lambda: settings)
     run.record("X-4", "vii", [0.1, 0.2], b=0.5, dataset="S", model="m", gradient="exact")
     run.record("X-4", "vii", [0.9, 0.9], b=0.5, dataset="S", model="m", gradient="other")
     run.record("X-4", "vii", [0.3], b=1.0, dataset="S", model="m", gradient="exact")
     table = show.along(run, "X-4", "vii", "b", digits=3, caption="All", gradient="exact")
     soup = BeautifulSoup(table.html, "html.parser")
-    assert [th.text for th in soup.select("thead th")] == ["b", "paper: P, r", "here: S, m"]
-    assert [td.text for td in soup.select("td")] == ["0.061", "0.150", "not run", "0.300"]
+    told = "earlier run, 6000 training images, 8 epochs: R, m"
+    assert [th.text for th in soup.select("thead th")] == ["b", "paper: P, r", "here: S, m", told]
+    values = ["0.061", "0.150", "0.400", "not run", "0.300", "not run"]
+    assert [td.text for td in soup.select("td")] == values

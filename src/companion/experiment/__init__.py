@@ -6,6 +6,7 @@ from companion.experiment.comparing import (
     bends,
     beside,
     by_seed,
+    changes,
     compared,
     difference,
     differences,
@@ -29,6 +30,7 @@ from companion.experiment.nets import (
     train,
     weight_gap,
 )
+from companion.experiment.noise_controls import noise_controls
 from companion.experiment.planted import planted_scores
 from companion.experiment.portable import portable
 from companion.experiment.retraining import (
@@ -60,6 +62,7 @@ __all__ = [
     "beside",
     "by_model",
     "by_seed",
+    "changes",
     "choose_device",
     "compared",
     "diff_roar",
@@ -71,6 +74,7 @@ __all__ = [
     "measure_untrained",
     "mu_kar",
     "mu_roar",
+    "noise_controls",
     "one_order",
     "paper_steps",
     "pearson",

@@ -59,6 +59,15 @@ def difference(frame: pd.DataFrame, more: str, less: str) -> Difference:
     return Difference(*interval(apart.tolist()), len(apart))
 
 
+def changes(frame: pd.DataFrame, more: str, less: str, digits: int) -> str:
+    """In words, the `difference` of two trainings in each net: "mlp +0.1 ± 0.2, lenet +0.3 ± 0.1".
+
+    frame: rows of one quantity, with the columns model (of nets), training, seed and value.
+    """
+    by_net = frame.assign(net=frame["model"], model=frame["training"]).groupby("net", sort=False)
+    return ", ".join(f"{net} {difference(of, more, less):.{digits}f}" for net, of in by_net)
+
+
 def relative(
     quantities: Mapping[str, pd.DataFrame],
     pairs: Sequence[Mapping[str, Any]],

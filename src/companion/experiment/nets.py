@@ -1,6 +1,7 @@
 """Training and measuring many nets: what a chapter's first cells call."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import median
 from typing import Any
 
 import pandas as pd
@@ -39,14 +40,17 @@ def train(
     return nets
 
 
-def relative_cost(nets: Nets, images: Images, *, base: str, turns: int = 5) -> pd.DataFrame:
+def relative_cost(nets: Nets, images: Images, *, base: str, turns: int) -> pd.DataFrame:
     """Time of a training step of each net over that of the net `base` of its seed: model, seed, value.
 
-    The nets take turns, and the fastest of each net's counts, for anything that runs beside only adds.
-    Nothing is kept.
+    The nets take turns, the first of which warms up and does not count, and the median of the others' times
+    does; a time is the better of two steps. Nothing is kept. The base is timed twice: the rows of the model
+    "<base>, again" say how far apart two times of the same net lie.
+    turns: at least 2.
     """
+    nets = {**nets, **{(f"{base}, again", seed): of for (name, seed), of in nets.items() if name == base}}
     times = [[training.time_step(recipe, images) for recipe in nets.values()] for _ in range(turns)]
-    seconds = dict(zip(nets, map(min, zip(*times, strict=True)), strict=True))
+    seconds = dict(zip(nets, map(median, zip(*times[1:], strict=True)), strict=True))
     rows = [
         {"model": model, "seed": seed, "value": of / seconds[base, seed]}
         for (model, seed), of in seconds.items()

@@ -42,7 +42,14 @@ from companion.metrics.leakage import (
 from companion.metrics.localisation import bottom1, mass_on, ratio, top1
 from companion.metrics.manifold import changed, density, manifold_distance, projection
 from companion.metrics.modulation_identities import modulation_identities
-from companion.metrics.own_image import GRADIENTS, against, against_others, focus, own_image
+from companion.metrics.own_image import (
+    GRADIENTS,
+    against,
+    against_others,
+    focus,
+    own_image,
+    random_phases,
+)
 from companion.metrics.projections import nearest_image, principal_projection, random_step
 from companion.metrics.retrained import fraction_correct, gradient_spread, read_off_masks
 from companion.metrics.robustness import clean_accuracy, reference_accuracy, robust_accuracy, scaled_accuracy
@@ -117,6 +124,7 @@ __all__ = [
     "predicted_gradient",
     "principal_projection",
     "projection",
+    "random_phases",
     "random_step",
     "ratio",
     "reach",

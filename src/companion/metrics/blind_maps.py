@@ -31,8 +31,10 @@ def smooth_maps(
 def blind_vii(images: Images, *, grid: int, count: int, maps: int = 200, seed: int = 0) -> list[float]:
     """VII over the first `count` test images of a net that shows every image one smooth map, for `maps` maps.
 
-    Their mean is also that of a new map for each image; their spread says how far one blind net may lie from
-    it. Measured with 200 maps on 1,000 test images (360 of digits): mean, and 2.5 % to 97.5 % of the maps,
+    Their mean is also that of a new map for each image. Their spread is that of a map that is the same for
+    every image; with a new map for each image the mean over 500 images hardly varies (small MNIST, grid 8:
+    .096, standard deviation .003).
+    Measured with 200 maps on 1,000 test images (360 of digits): mean, and 2.5 % to 97.5 % of the maps,
     for grid 8 and 16 (digits 2 and 4); one sign everywhere.
     digits: .161 (.113 to .268), .144 (.095 to .247); .268.
     small MNIST: .101 (.045 to .241), .056 (.030 to .119); .587.

@@ -3,6 +3,11 @@
 from companion.transforms.additive_noise import additive_noise, as_much_noise
 from companion.transforms.adversarial import adversarial
 from companion.transforms.carriers import CARRIERS, draw, modulation_sd
+from companion.transforms.gaussian_noise import (
+    as_much_noise_by_pixel,
+    gaussian_multiplier,
+    noise_by_pixel,
+)
 from companion.transforms.noise_modulation import modulate, multiplier, noise_modulation
 
 __all__ = [
@@ -10,9 +15,12 @@ __all__ = [
     "additive_noise",
     "adversarial",
     "as_much_noise",
+    "as_much_noise_by_pixel",
     "draw",
+    "gaussian_multiplier",
     "modulate",
     "modulation_sd",
     "multiplier",
+    "noise_by_pixel",
     "noise_modulation",
 ]

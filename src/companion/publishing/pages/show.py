@@ -152,9 +152,13 @@ def along(
     """A quantity of an experiment against a label with numbers: a column each for the paper's print, this
     run and the recorded run, and each of their data sets.
 
-    where: labels that a row has to have if it has them at all.
+    where: labels that a row has to have if it has them at all. The recorded run is named by its parameters
+    n_train and epochs.
     """
-    sources = {"paper": ledger.printed(run.notebook), "here": run.rows, "recorded": run.recorded()}
+    before = run.recorded_run().get("parameters", {})
+    settings = {"n_train": "training images", "epochs": "epochs"}
+    recorded = "earlier run" + "".join(f", {before[k]} {of}" for k, of in settings.items() if k in before)
+    sources = {"paper": ledger.printed(run.notebook), "here": run.rows, recorded: run.recorded()}
     cells: dict[tuple[float, str], float] = {}
     for name, rows in sources.items():
         for r in rows:
