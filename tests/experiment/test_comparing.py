@@ -82,10 +82,11 @@ RISES, FALLS, UNCLEAR = [0.9], [-0.9], [0.4]
 @pytest.mark.parametrize(
     ("found", "words"),
     [
-        ({"black": RISES, "grey": RISES, "white": RISES}, "is the same from black, grey and white"),
+        ({"black": RISES, "grey": RISES, "white": RISES}, "rises from black, grey and white"),
         ({"black": RISES, "white": FALLS}, "depends on what counts as zero"),
-        ({"black": RISES, "white": UNCLEAR}, "is clear from black alone"),
-        ({"black": UNCLEAR, "white": UNCLEAR}, "is not clear"),
+        ({"black": RISES, "white": UNCLEAR}, "rises from black; from white 8 nets cannot tell"),
+        ({"black": FALLS, "white": FALLS}, "falls from black and white"),
+        ({"black": UNCLEAR, "white": UNCLEAR}, "cannot be told from 8 nets"),
     ],
 )
 def test_origins_agree_unless_one_rises_and_one_falls(found, words):

@@ -1,6 +1,8 @@
 """ET's lemmas and theorems on random nets in float64: identities to rounding, bounds without a violation."""
 
 import math
+from statistics import median
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -499,6 +501,22 @@ class TestConventions:
             torch.testing.assert_close(found["alpha"], moved.alpha, **EXACT)
             torch.testing.assert_close(found["alpha_plus"], moved.alpha_plus, **EXACT)
             torch.testing.assert_close(found["centred alpha"], centred.alpha, **EXACT)
+
+    def test_the_control_takes_the_next_image_of_the_same_predicted_class(self):
+        other, has = metrics.next_of_class(torch.tensor([3, 1, 3, 2, 3, 1]))
+        assert other.tolist() == [2, 5, 4, 3, 0, 1]
+        assert has.tolist() == [True, True, True, False, True, True]
+
+    def test_alignment_with_another_image_of_the_class(self):
+        net, x = random_net(7), images(30, 7)
+        g = metrics.alignment_terms(net, x, centred=True)
+        other, has = metrics.next_of_class(g.predicted)
+        along = (x[other] * g.g).flatten(1).sum(1).abs() / g.g.flatten(1).norm(dim=1)
+        held = SimpleNamespace(x_test=x)
+        rows = {row["quantity"]: row for row in metrics.alignment_values(net, held, count=30)}
+        expected = median(along[has].tolist())
+        assert rows["class alpha"]["value"] == pytest.approx(expected)
+        assert rows["own over class"]["value"] == pytest.approx(median(g.alpha[has].tolist()) / expected)
 
     def test_one_origin_serves_fifty_images_and_not_more_than_there_are_pixels(self):
         net = random_net(8)

@@ -120,8 +120,11 @@ def test_what_the_paper_says_in_words_stands_beside_both_runs(run, monkeypatch):
     run.record("X-F1", "share", 0.5, place="least")
     monkeypatch.setattr(run, "recorded", lambda: [{"experiment": "X-F1", "place": "least", "value": None}])
     said = {"F1": ({"experiment": "X-F1", "place": "least"}, "near 1"), "F2": ({"experiment": "X-F2"}, "–")}
+    of = {"profile": "gpu", "started": "2026-11-20T01:00", "parameters": {"n_train": 5000, "seeds": [0]}}
+    monkeypatch.setattr(run, "recorded_run", lambda: of)
     soup = BeautifulSoup(show.quoted(run, said, "here", caption="").html, "html.parser")
     assert [td.text for td in soup.select("td")] == ["near 1", "0.50", "–", "–", "–", "–"]
+    assert "Recorded run: profile gpu, 5,000 training images, 1 seed(s)." in soup.text
 
 
 def test_an_infinite_distance_has_no_spread():

@@ -210,18 +210,23 @@ def compared(frame: pd.DataFrame, more: str, less: str) -> str:
 
 
 def agreement(correlations: Mapping[str, Sequence[float]], settings: int) -> str:
-    """In words, whether correlations from several origins, each as in `direction`, say the same.
+    """In words, what correlations from several origins, each as in `direction`, say together.
 
     An origin from which it is unclear contradicts none: one that rises and one that falls do.
     """
     words = {name: direction(values, settings).split(" (")[0] for name, values in correlations.items()}
-    clear = [name for name, said in words.items() if said in ("rises", "falls")]
     if {"rises", "falls"} <= set(words.values()):
         return "depends on what counts as zero"
-    listed = " and ".join(", ".join(clear).rsplit(", ", 1))
-    if len(clear) == len(words):
-        return f"is the same from {listed}"
-    return f"is clear from {listed} alone" if clear else "is not clear"
+    clear = [name for name, said in words.items() if said in ("rises", "falls")]
+    if not clear:
+        return f"cannot be told from {settings} nets"
+    said = f"{words[clear[0]]} from {_listed(clear)}"
+    unclear = [name for name in words if name not in clear]
+    return f"{said}; from {_listed(unclear)} {settings} nets cannot tell" if unclear else said
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(", ".join(names).rsplit(", ", 1))
 
 
 def direction(values: Sequence[float], settings: int) -> str:

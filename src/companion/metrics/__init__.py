@@ -2,7 +2,13 @@
 
 from companion.metrics.alignment import cosine_to_target
 from companion.metrics.alignment_identities import algebra, counter_example, penalty_bracket, shared_origin
-from companion.metrics.alignment_measures import alignment_values, alignments, kink_effect, nearest_distance
+from companion.metrics.alignment_measures import (
+    alignment_values,
+    alignments,
+    kink_effect,
+    nearest_distance,
+    next_of_class,
+)
 from companion.metrics.alignment_terms import (
     AlignmentTerms,
     alignment,
@@ -109,6 +115,7 @@ __all__ = [
     "mean_null_map",
     "modulation_identities",
     "nearest_distance",
+    "next_of_class",
     "nearest_image",
     "own_image",
     "penalty_bracket",

@@ -1,6 +1,7 @@
 """Alignment, its bounds and minimal distances of a net's test images: medians and single values."""
 
 import copy
+import math
 from collections.abc import Sequence
 from statistics import median
 from typing import Any
@@ -46,7 +47,9 @@ def alignment_values(
     Source: ET section 4. quantity: one of TERMS, with the paper's origin, black; one of GAUGES, with the
     labels `origin`, the pixel value that counts as zero, and `common`, c where c ||x - origin||^2 / 2 is
     added to every logit, in units of M||g|| / M||x - origin||; "slope", ||g||; "common share",
-    ||g_mean||^2 / ||g||^2, how much of the predicted logit's gradient all logits share (ours).
+    ||g_mean||^2 / ||g||^2, how much of the predicted logit's gradient all logits share (ours); "class alpha",
+    centred alpha with the next image of the same predicted class in place of the own one, and "own over
+    class", median centred alpha over it (ours; NaN where no class is predicted twice).
     Errors as in alignment_terms.
     """
     x = images.x_test[:count]
@@ -62,7 +65,28 @@ def alignment_values(
                 if origin or common:  # a file for each net: single values of the paper's convention alone
                     del row["each"]
                 rows += [row] if name == "alpha" or common == 0 else []
-    return rows
+    return rows + _of_class(terms, x)
+
+
+def _of_class(terms: AlignmentTerms, x: Tensor) -> list[dict[str, Any]]:
+    other, has = next_of_class(terms.predicted)
+    black = {"origin": 0.0, "common": 0.0}
+    own, of_other = (alignments(terms, at)["centred alpha"][has] for at in (x, x[other]))
+    middle, of = (median(found.tolist()) if has.any() else math.nan for found in (own, of_other))
+    return [
+        {"quantity": "class alpha", **black, "value": of},
+        {"quantity": "own over class", **black, "value": middle / of},
+    ]
+
+
+def next_of_class(predicted: Tensor) -> tuple[Tensor, Tensor]:
+    """For each of B images the index of the next one of the same predicted class, the first after the last,
+    and whether there is one but itself, (B,) each. predicted: (B,) int64."""
+    other = torch.arange(len(predicted), device=predicted.device)
+    for of in predicted.unique():
+        places = (predicted == of).nonzero().flatten()
+        other[places] = places.roll(-1)
+    return other, other != torch.arange(len(other), device=other.device)
 
 
 def kink_effect(net: nn.Module, images: Images, *, count: int, step: float = 1e-7) -> dict[str, float]:

@@ -132,8 +132,13 @@ def quoted(run: Run, said: Mapping[str, tuple[Mapping[str, Any], str]], here: st
         told = f"{fit[0]:.2f}" if fit and fit[0] is not None else "–"
         return f'<td class="num">{told}</td>'
 
-    when = run.recorded_run().get("started", "")[:10] or "none yet"
+    recorded = run.recorded_run()
+    when = recorded.get("started", "")[:10] or "none yet"
     head = ["", "paper", escape(here), f"recorded, {when}"]
+    if recorded:
+        size, seeds = (recorded.get("parameters", {}).get(name) for name in ("n_train", "seeds"))
+        caption += f" Recorded run: profile {escape(recorded['profile'])}"
+        caption += f", {size or 0:,} training images" * bool(size) + f", {len(seeds or [])} seed(s)."
     body = [
         [escape(name), words, value(run.rows, where), value(run.recorded(), where)]
         for name, (where, words) in said.items()
