@@ -26,6 +26,12 @@ from companion.metrics.boundary import (
     mean_displacement,
 )
 from companion.metrics.correlation import Correlation, correlation
+from companion.metrics.cross_examination import (
+    centred_gradient,
+    jacobian_per_margin,
+    map_measures,
+    variance_correlation,
+)
 from companion.metrics.gradient_norms import gradient_norms, target_cosine
 from companion.metrics.homogeneous import homogeneous_decomposition
 from companion.metrics.identities import jacobian_identities
@@ -85,6 +91,7 @@ __all__ = [
     "boundary_normal",
     "boundary_point",
     "by_block",
+    "centred_gradient",
     "changed",
     "class_directions",
     "clean_accuracy",
@@ -102,6 +109,7 @@ __all__ = [
     "image_correlation",
     "jacobian_identities",
     "jacobian_norms",
+    "jacobian_per_margin",
     "kink_effect",
     "leak_scores",
     "leaking_identities",
@@ -110,6 +118,7 @@ __all__ = [
     "log_odds_gradient",
     "mahalanobis",
     "manifold_distance",
+    "map_measures",
     "mass_on",
     "mean_displacement",
     "mean_null_map",
@@ -144,6 +153,7 @@ __all__ = [
     "toy_points",
     "toy_robustness",
     "toy_scores",
+    "variance_correlation",
     "vii",
     "vii_chance",
     "wiener",
