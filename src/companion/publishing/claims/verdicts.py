@@ -137,22 +137,24 @@ def answer(found: Sequence[ClaimVerdicts], source: str) -> str:
 
     The claims that fail are named, since they are what a reader asks for next.
     """
+    ours = all(s.claim.ours for s in found)  # a chapter that no paper wrote
     of = {
         s.claim.id: ledger.overall(s.verdicts[source])
         for s in found
-        if not s.claim.ours and s.verdicts[source]
+        if s.claim.ours == ours and s.verdicts[source]
     }
     words = list(of.values())
     decided = [w for w in words if w in judging.DECIDED]
+    whose = "our" if ours else "its"
     if not decided:
-        return f"None of its {len(words)} claims is decided."
+        return f"None of {whose} {len(words)} claims is decided."
     failed = ", ".join(id for id, word in of.items() if word == "not reproduced")
     said = [
         f"{words.count(w)} {w}" + (f" ({failed})" if w == "not reproduced" else "")
         for w in judging.BADGES
         if w in words
     ]
-    return f"Of its {len(words)} claims: {', '.join(said)}."
+    return f"Of {whose} {len(words)} claims: {', '.join(said)}."
 
 
 def in_short(notebook: str, rows: Iterable[Row]) -> str:
@@ -198,9 +200,8 @@ def table(notebook: str, rows: Iterable[Row], caption: str = "") -> list[tables.
     for paper in ledger.of_notebook(notebook):
         found = by_source(paper, {"run": Source(rows), PRINT: Source(ledger.printed(notebook))})
         body = [[s.claim.id, _statement(s), _cell(s.verdicts["run"])] for s in found]
-        said = tally(counted(found, "run", ours=False))
-        own = counted(found, "run", ours=True)
-        said += f"; of our own {tally(own)}" if own else ""
+        theirs, own = (tally(counted(found, "run", ours=ours)) for ours in (False, True))
+        said = "; ".join([*([theirs] if theirs else []), *([f"of our own {own}"] if own else [])])
         shown.append(
             tables.cards(
                 ["claim", "statement", "this run"], body, caption=f"<b>{paper.paper}: {said}.</b> {caption}"
