@@ -67,7 +67,7 @@ from companion.training import Recipe, Target, part
 
 device = experiment.choose_device(device)
 images = data.load(dataset, device=device, n_train=n_train or None, n_test=n_test or None)
-counts = f"{len(images.x_train)} training and {len(images.x_test)} test images, {len(seeds)} seed(s)"
+counts = f"{len(images.x_train)} training, {len(images.x_test)} test images, {len(seeds)} seed(s)"
 show.opening(run, f"{images.label}: {counts}", "the CPU" if device == "cpu" else device)
 
 # %% [markdown]
@@ -133,7 +133,8 @@ def at_l2(seed: int, radius: float, steps: int = at_steps, step: float = step_l2
 
 
 def at_linf(seed: int, radius: float) -> Recipe:
-    return on_inputs(seed, "adversarial", norm="linf", eps=radius, steps=few_steps, bfloat16=bfloat16)
+    ball = {"norm": "linf", "eps": radius, "steps": few_steps}
+    return on_inputs(seed, "adversarial", **ball, bfloat16=bfloat16)
 
 
 # %% [markdown]
@@ -171,9 +172,10 @@ def every_method(seed: int) -> dict[str, Recipe]:
     jacobian = {"lambda_j": lambda_j, "penalty": "half_squared", "projections": 1}
     aligned = {"lambda_a": lambda_a, "term": "outlook", "centred": True}
     plain = {"Standard": Recipe(**common, seed=seed), "weight decay": Recipe(**decayed, seed=seed)}
-    double = {f"double backprop {w:g}": with_loss(seed, "double_backprop", lambda_g=w) for w in lambdas}
+    double = {w: with_loss(seed, "double_backprop", lambda_g=w) for w in lambdas}
     noise = {f"noise mod. {b:g}": on_inputs(seed, "noise_modulation", beta=b) for b in betas}
-    jr = {"JR": with_loss(seed, "jacobian", **jacobian)} | double
+    jr = {"JR": with_loss(seed, "jacobian", **jacobian)}
+    jr |= {f"double backprop {w:g}": recipe for w, recipe in double.items()}
     penalty = {"alignment penalty": with_loss(seed, "alignment_penalty", **aligned)}
     return plain | attacked(seed) | jr | taught(seed) | noise | penalty
 
@@ -258,13 +260,15 @@ MEASURES, (L2, LINF) = list(table), ("robust accuracy, l2", "robust accuracy, li
 ALPHA, VII, COSINE = "α, centred", "VII, own − another", "cosine with a robust net"
 VARIANCE, NORM = "|g| and pixel variance", "‖J‖/margin, centred"
 means, noise = experiment.methods(table), experiment.resolutions(table)
-cost = {name: experiment.gradient_evaluations(nets[name, seeds[0]]) for name in METHODS}
-for name, value in cost.items():
+taken = {name: experiment.gradient_evaluations(nets[name, seeds[0]]) for name in METHODS}
+cost = {name: value / taken["Standard"] for name, value in taken.items()}
+for name, value in taken.items():
     run.record("XE-cost", "gradients taken", value, model=name)
 
 # %%
-FAMILY = {"AT": "adversarial", "JR": "jacobian", "double": "double backprop", "noise": "noise modulation"}
-FAMILY |= {"IR": "interpretation", "weight": "weight penalty", "alignment": "noise by pixel"}
+FAMILY = {"AT": "adversarial", "JR": "jacobian", "double": "double backprop"}
+FAMILY |= {"IR": "interpretation", "noise": "noise modulation", "weight": "weight penalty"}
+FAMILY |= {"alignment": "noise by pixel"}
 
 
 def colour(name: str) -> str:
@@ -284,11 +288,13 @@ SHOWN = ["Standard", f"AT l2 {eps:g}", "JR", "IR", f"noise mod. {betas[0]:g}", "
 rows = [("image", list(images.x_test[picked])), *((n, net_maps(n, seeds[0], 5)) for n in SHOWN)]
 pairs = experiment.rank_correlations(table)
 places, kept = experiment.measure_map(pairs)
-tint = {name: plots.COLOURS["interpretation" if name in MEASURES[6:] else "standard"] for name in MEASURES}
+of_maps = dict.fromkeys(MEASURES[6:], plots.COLOURS["interpretation"])
+tint = dict.fromkeys(MEASURES, plots.COLOURS["standard"]) | of_maps
 figures = [
     plots.gallery(rows, pixels="first row", cell=0.75),
-    plots.named_points(places, tint.get, size=(5.4, 4.6)),
+    plots.named_points(places.set_axis(["", " "], axis=1), tint.get, size=(4.3, 4.1)),
 ]
+figures[1].axes[0].set(xticks=[], yticks=[])
 told = (
     f"<b>Left:</b> test images of {images.label}, one of each of the first classes, none chosen by hand, and the maps of nets of six of the {len(METHODS)} methods (seed {seeds[0]}); each map ± its largest value. "
     f"<b>Right:</b> the {len(MEASURES)} measures; near each other lie those that rank the methods alike, or in reverse. Orange: measures of maps; grey: of robustness and size. The plane holds {kept:.0%} of the squared distances."
@@ -307,10 +313,19 @@ def written(value: float) -> str:
 
 
 shades = (means - means.min()) / (means.max() - means.min())
-faint = (means - means.loc["Standard"]).abs() <= noise
-halves = {"robustness and size": MEASURES[:6], "maps": MEASURES[6:]}
-figures = [plots.heat(shades[of], means[of].map(written), faint=faint[of]) for of in halves.values()]
-told = f"Means over {len(seeds)} seed(s), {images.label}; the darker, the larger in its column. Grey without colour: not to be told from the standard nets, one cell at a time (95 %, spread pooled over methods; of {faint.size - len(MEASURES)} cells about {0.05 * (faint.size - len(MEASURES)):.0f} would be coloured by chance). Robust accuracy: l2 {eps:g}, linf {eps_linf:g}, {len(few.y_test)} images."
+shades["cost"] = pd.Series(cost) / max(cost.values())
+texts = means.assign(cost=pd.Series(cost)).map(written)
+faint = ((means - means.loc["Standard"]).abs() <= noise).assign(cost=False)
+halves = [[*MEASURES[:6], "cost"], MEASURES[6:]]
+figures = [plots.heat(shades[of], texts[of], faint=faint[of]) for of in halves]
+by_chance = 0.05 * means.iloc[1:].size
+told = (
+    f"Means over {len(seeds)} seed(s), {images.label}; the darker, the larger in its column. "
+    "Grey without colour: not to be told from the standard nets, one cell at a time (95 %, spread "
+    f"between seeds pooled over methods; of {means.iloc[1:].size} cells about {by_chance:.0f} would "
+    f"be coloured by chance). Robust accuracy: l2 {eps:g}, linf {eps_linf:g}, {len(few.y_test)} "
+    f"images. Cost: {show.link('xe-choose', 'gradients taken')}, in trainings of a standard net."
+)
 plots.show_all(figures, alt="A row for each method, a column for each measure", finding=told)
 
 # %% [markdown]
@@ -325,14 +340,19 @@ numbered = {name: f"{name}  {i}" for i, name in enumerate(MEASURES, 1)}
 
 def correlations(pairs: pd.DataFrame, limit: float):
     square = experiment.square(pairs)
-    square = square.where(~pd.DataFrame(torch.ones(square.shape).triu().bool().numpy(), *square.axes))
+    below = torch.ones(square.shape).tril(-1).bool().numpy()
+    square = square.where(below)
     text = square.map(lambda value: f"{100 * value:.0f}")
     labels = {"index": numbered, "columns": lambda name: numbered[name].split()[-1]}
     drawn = [frame.rename(**labels) for frame in (square, text, square.abs() <= limit)]
     return plots.heat(drawn[0], drawn[1], faint=drawn[2], signed=True, cell=(0.29, 0.25))
 
 
-told = f"Spearman's correlation over {len(METHODS)} methods, in hundredths; red: alike, blue: in reverse. Coloured: the {len(above)} of {len(pairs)} pairs above the family's limit, {limit:.2f} (5 % for all together). {images.label}."
+told = (
+    f"Spearman's correlation over {len(METHODS)} methods, in hundredths; red: alike, blue: in reverse. "
+    f"Coloured: the {len(above)} of {len(pairs)} pairs above the family's limit, {limit:.2f} (5 % for "
+    f"all together). {images.label}."
+)
 alt = "Rank correlations of all pairs of measures."
 plots.show(correlations(pairs, limit), alt=alt, finding=told, width="36rem")
 
@@ -357,7 +377,7 @@ for pair in pairs.to_dict("records"):
 
 # %%
 BEYOND = [L2, NORM, *MEASURES[6:]]
-HELD = {"nothing held fixed": "", f"given {L2}": L2, f"given {VARIANCE}": VARIANCE, f"given {NORM}": NORM}
+HELD = {"nothing held fixed": ""} | {f"given {of}": of for of in (L2, VARIANCE, NORM)}
 beyond = table[BEYOND]
 family = experiment.family_limit(beyond, list(HELD.values()), permutations=permutations)
 partial = {title: experiment.rank_correlations(beyond, given=held) for title, held in HELD.items()}
@@ -370,7 +390,8 @@ for title, of in left.items():
 figures = [correlations(of, family) for of in partial.values()]
 for figure, title in zip(figures, HELD, strict=True):
     figure.axes[0].set_title(title)
-told = f"As above. One limit for all {n_family} pairs of the four pictures, {family:.2f}. Above it: {'; '.join(f'{title} {len(of)} of {len(partial[title])}' for title, of in left.items())}."
+counted = "; ".join(f"{title} {len(of)} of {len(partial[title])}" for title, of in left.items())
+told = f"As above, one limit for all {n_family} pairs of the four pictures, {family:.2f}: {counted}."
 plots.show_all(figures, alt="Partial rank correlations", finding=told)
 
 # %% [markdown]
@@ -385,8 +406,9 @@ tints = {name: colour(name) for name in METHODS}
 panels = {of: flat.assign(value=flat[of]) for of in (L2, LINF, COSINE, ALPHA)}
 fig = plots.points(panels, "clean accuracy", "value", tints)
 with_clean = ", ".join(f"{of} {said('clean accuracy', of)}" for of in panels)
-told = f"A dot is a net; colours as in {show.link('xe-choose', 'the table below')}. Spearman over methods with clean accuracy: {with_clean}."
-plots.show(fig, alt="Two robust accuracies, a cosine and an alignment against clean accuracy.", finding=told)
+told = f"A dot is a net; colours as in {show.link('xe-choose', 'the table below')}. "
+told += f"Spearman over methods with clean accuracy: {with_clean}."
+plots.show(fig, alt="Two robust accuracies, a cosine, an alignment by clean accuracy.", finding=told)
 
 # %% [markdown]
 # (xe-choose)=
@@ -395,9 +417,9 @@ plots.show(fig, alt="Two robust accuracies, a cosine and an alignment against cl
 # The method with the best mean, and the cheapest that cannot be told from it (95 %, one comparison at a time). Cost: gradients taken for each training image, a teacher's included, over those of a standard training.
 
 # %%
-BETTER = dict.fromkeys(MEASURES, 1) | dict.fromkeys([*MEASURES[4:6], "attacks off the manifold"], -1)
-relative = {name: value / cost["Standard"] for name, value in cost.items()}
-best = experiment.choices(table, BETTER, relative)
+LESS = [*MEASURES[4:6], "attacks off the manifold"]
+BETTER = dict.fromkeys(MEASURES, 1) | dict.fromkeys(LESS, -1)
+best = experiment.choices(table, BETTER, cost)
 
 
 def dot(name: str) -> str:
@@ -408,11 +430,11 @@ def choice(row: dict, name: str, value: str, cost: str) -> str:
     return f"{dot(row[name])}, {written(row[value])} <small>cost {row[cost]:.3g}</small>"
 
 
-cells = [
-    [row["want"], choice(row, "best", "value", "cost"), choice(row, "cheapest", "its value", "its cost")]
-    for row in best.to_dict("records")
-]
-caption = f"More is better, but for the norms over margin and the distance off the manifold. {images.label}, means over {len(seeds)} seed(s)."
+PARTS = ("best", "value", "cost"), ("cheapest", "its value", "its cost")
+wanted = best.to_dict("records")
+cells = [[row["want"], *(choice(row, *of) for of in PARTS)] for row in wanted]
+caption = "More is better, but for the norms over margin and the distance off the manifold. "
+caption += f"{images.label}, means over {len(seeds)} seed(s)."
 tables.cards(["if you want", "train with", "cheapest as good"], cells, caption=caption)
 
 # %% [markdown]
@@ -424,23 +446,24 @@ tables.cards(["if you want", "train with", "cheapest as good"], cells, caption=c
 
 # %%
 def strip(name: str, seed: int) -> bytes:
-    return plots.png(torch.cat([of / plots.scale(of) for of in net_maps(name, seed, 5)], 2), limit=1.0)
+    scaled = [of / plots.scale(of) for of in net_maps(name, seed, 5)]
+    return plots.png(torch.cat(scaled, 2), limit=1.0)
 
 
 def sentence(x: str, y: str) -> str:
-    given = partial[f"given {L2}"]
-    fixed = (
-        f" With {L2} held fixed: {said(x, y, given)}." if {x, y} <= set(given["x"]) | set(given["y"]) else ""
-    )
-    return f"Spearman over {len(METHODS)} methods: {said(x, y)}.{fixed}"
+    told, given = f"Spearman over {len(METHODS)} methods: {said(x, y)}.", partial[f"given {L2}"]
+    if {x, y} <= {*given["x"], *given["y"]}:
+        told += f" With {L2} held fixed: {said(x, y, given)}."
+    return told
 
 
 dots = [
-    scatter.Net(f"{name}, seed {seed}", colour(name), list(table.loc[(name, seed)]), strip(name, seed))
-    for name, seed in table.index
+    scatter.Net(f"{name}, seed {seed}", colour(name), list(values), strip(name, seed))
+    for (name, seed), values in table.iterrows()
 ]
 says = {(x, y): sentence(x, y) for x, y in zip(pairs["x"], pairs["y"], strict=True)}
-told = f"{len(dots)} nets of {len(METHODS)} methods, {images.label}; maps of one image of each of the first classes, each ± its largest value."
+told = f"{len(dots)} nets of {len(METHODS)} methods, {images.label}; maps of one image of each of the "
+told += "first classes, each ± its largest value."
 scatter.explorer(dots, MEASURES, says, start=(L2, COSINE), caption=told)
 
 # %% [markdown]
@@ -455,10 +478,12 @@ def checked(name: str):
     ball = {"norm": "l2", "eps": eps, "steps": 20, "grid_points": checked_images // 2}
     about = {"baseline": None if name == "Standard" else plain, "recipe": nets[name, seeds[0]]}
     report = checks.fast(net, images.x_test, images.y_test, **ball, **about, limit=checked_images)
-    return run.check(name, report, expected=["R9", "R11", "R12", "R22"] if run.profile == "smoke" else [])
+    untrained = ["R9", "R11", "R12", "R22"] if run.profile == "smoke" else []
+    return run.check(name, report, expected=untrained)
 
 
-caption = f"<b>Evaluation checks</b>, l2 {eps:g}, seed {seeds[0]}, {checked_images} test images. Open a cell for what each says."
+caption = f"<b>Evaluation checks</b>, l2 {eps:g}, seed {seeds[0]}, {checked_images} test images. "
+caption += "Open a cell for what each says."
 badges.table([checked(n) for n in SHOWN if n not in ("JR", "IR")], caption=caption)
 
 # %% [markdown]
@@ -472,17 +497,17 @@ told = f"{images.label}, {len(seeds)} seed(s), {len(METHODS)} methods."
 display(*verdicts.table(run.notebook, run.rows, told))
 
 # %% tags=["hide-input"]
-aligned, (robust, pale) = means[ALPHA].idxmax(), (means[L2].idxmax(), means[L2].min())
-row = {of["want"]: of for of in best.to_dict("records")}
+aligned, robust = means[ALPHA].idxmax(), means[L2].idxmax()
+row = {of["want"]: of for of in wanted}
 three = ((ALPHA, VII), (ALPHA, COSINE), (VII, COSINE))
 show.found(
     run,
     [
-        f"<b>Robustness is one thing here.</b> Spearman over {len(METHODS)} methods: robust accuracy l2 with linf {said(L2, LINF)}, l2 with the distance to the nearest attack {said(L2, 'distance by DDN')} ({show.link('xe-measures')}).",
-        f"<b>Readability.</b> {'; '.join(f'{x} with {y} {said(x, y)}' for x, y in three)} ({show.link('xe-measures')}).",
+        f"<b>Three measures of robustness.</b> Spearman over {len(METHODS)} methods: robust accuracy l2 with linf {said(L2, LINF)}, l2 with the distance to the nearest attack {said(L2, 'distance by DDN')} ({show.link('xe-measures')}).",
+        f"<b>Three measures of readability.</b> {'; '.join(f'{x} with {y} {said(x, y)}' for x, y in three)} ({show.link('xe-measures')}).",
         f"<b>Robustness and readability.</b> Robust accuracy l2 with {ALPHA} {said(L2, ALPHA)}, with {VII} {said(L2, VII)}, with {COSINE} {said(L2, COSINE)} ({show.link('xe-measures')}).",
-        f"<b>Beyond them.</b> Of the pairs of measures, {'; '.join(f'{title} {len(of)} of {len(partial[title])}' for title, of in left.items())} are above the limit that holds the error of the whole family at 5 % ({show.link('xe-beyond', 'figures')}).",
-        f"<b>Alignment without robustness.</b> The largest {ALPHA}, {written(means[ALPHA][aligned])}, has {aligned}, with a robust accuracy l2 of {means[L2][aligned]:.0f} %; the most robust, {robust}, has {written(means[ALPHA][robust])} and {means[L2][robust]:.0f} % ({show.link('xe-matrix')}).",
+        f"<b>Beyond them.</b> Of the pairs of measures, {counted} are above the limit that holds the error of the whole family at 5 % ({show.link('xe-beyond', 'figures')}).",
+        f"<b>The most aligned and the most robust.</b> The largest {ALPHA}, {written(means[ALPHA][aligned])}, has {aligned}, with a robust accuracy l2 of {means[L2][aligned]:.0f} %; the most robust, {robust}, has {written(means[ALPHA][robust])} and {means[L2][robust]:.0f} % ({show.link('xe-matrix')}).",
         f"<b>What to train.</b> For l2 robustness {row[L2]['best']} at {row[L2]['cost']:.3g} times the cost of standard training; the cheapest that cannot be told from it is {row[L2]['cheapest']}, at {row[L2]['its cost']:.3g} ({show.link('xe-choose', 'table')}).",
         f"{verdicts.in_short(run.notebook, run.rows)} ({show.link('xe-claims', 'verdicts')})",
         f"Not run here: the measures that retrain hundreds of nets (ROAR, KAR, DiffROAR) and those on BlockMNIST. {images.label}, {counts}; brackets are 95 % intervals over methods.",
@@ -535,11 +560,12 @@ OWN = {
 }
 
 
-def play(training: str = "noise modulation, β", strength: float = betas[0], x: str = L2, y: str = COSINE):
+def play(training: str = list(OWN)[0], strength: float = betas[0], x: str = L2, y: str = COSINE):
     own = experiment.train(lambda seed: {"yours": OWN[training](seed, strength)}, seeds[:1], **how)
     whole = pd.concat([table, experiment.table_of(measured(own))]).reset_index()
     shade = dict.fromkeys(METHODS, "#bbbbbb") | {"yours": "#D55E00"}
-    fig = plots.points({f"{training} {strength:g}, in orange": whole}, x, y, shade, columns=1, size=(5, 3.6))
+    panel = {f"{training} {strength:g}, in orange": whole}
+    fig = plots.points(panel, x, y, shade, columns=1, size=(5, 3.6))
     return plots.show(fig, alt=f"All nets, and one of yours: {y} against {x}.", width="34rem")
 
 

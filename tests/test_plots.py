@@ -219,3 +219,15 @@ def test_modulation_and_what_training_sees_are_drawn():
     first = "as training sees it"
     assert plain[first] == plots.png(x[0]) != noisy[first]
     assert {k: v for k, v in plain.items() if k != first} == {k: v for k, v in noisy.items() if k != first}
+
+
+def test_a_heat_has_a_number_in_each_cell_and_a_colour_where_it_counts():
+    names = {"index": ["A", "B"], "columns": ["1", "2"]}
+    shades = pd.DataFrame([[0.0, 1.0], [np.nan, 0.5]], **names)
+    faint = pd.DataFrame([[False, False], [False, True]], **names)
+    fig = plots.heat(shades, shades.map("{:g}".format), faint=faint)
+    axis = fig.axes[0]
+    assert [text.get_text() for text in axis.texts] == ["0", "1", "0.5"]  # the empty cell has none
+    light, dark = (patch.get_facecolor()[:3] for patch in axis.patches)
+    assert sum(light) > sum(dark) and axis.texts[2].get_color() == plots.LEVEL
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["A", "B"]

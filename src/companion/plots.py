@@ -388,7 +388,7 @@ def heat(
     shades: Any,
     texts: Any,
     *,
-    faint: Any = None,
+    faint: Any,
     signed: bool = False,
     cell: tuple[float, float] = (0.5, 0.27),
 ) -> Figure:
@@ -400,22 +400,22 @@ def heat(
     """
     rows, columns = shades.shape
     upright = max(len(str(name)) for name in shades.columns) < 4
-    fig, axes = subplots(1, 1, size=(1.7 + cell[0] * columns, (0.3 if upright else 1.35) + cell[1] * rows))
+    fig, axes = subplots(1, 1, size=(1.8 + cell[0] * columns, (0.3 if upright else 1.5) + cell[1] * rows))
     axis, palette = axes[0, 0], plt.get_cmap(SIGNED if signed else "Blues")
     for i, j in np.ndindex(rows, columns):
         value = shades.iloc[i, j]
         if np.isnan(value):
             continue
-        grey = faint is not None and bool(faint.iloc[i, j])
+        grey = bool(faint.iloc[i, j])
         colour = palette((value + 1) / 2 if signed else 0.08 + 0.8 * value)
         bright = np.dot(colour[:3], (0.3, 0.59, 0.11)) > 0.55
         ink = LEVEL if grey else "#14181e" if bright else "#ffffff"
         if not grey:
             axis.add_patch(plt.Rectangle((j - 0.48, i - 0.46), 0.96, 0.92, color=colour, linewidth=0))
-        axis.text(j, i, texts.iloc[i, j], ha="center", va="center", fontsize=8, color=ink)
+        axis.text(j, i, texts.iloc[i, j], ha="center", va="center", fontsize=9, color=ink)
     axis.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
-    axis.set_xticks(range(columns), shades.columns, rotation=0 if upright else 90, fontsize=8)
-    axis.set_yticks(range(rows), shades.index, fontsize=8)
+    axis.set_xticks(range(columns), shades.columns, rotation=0 if upright else 90, fontsize=9)
+    axis.set_yticks(range(rows), shades.index, fontsize=9)
     axis.xaxis.tick_top()
     axis.tick_params(length=0)
     axis.grid(False)

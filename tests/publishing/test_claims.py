@@ -365,6 +365,14 @@ class TestStanding:
             "in print it is contradicted" in table.html and "P: 1 of 1 decided: 1 reproduced." in table.html
         )
 
+    def test_a_chapter_without_a_paper_is_told_by_its_own_claims(self, book):
+        ours = TEXT.replace("- id: P-C1", "- id: P-C1\n  ours: true")
+        (book.root / "book" / "claims" / "p.yaml").write_text(ours, "utf-8")
+        rows = [row(values=HIGH, net="A"), row(values=LOW, net="B")]
+        assert verdicts.in_short("small", rows) == "Of our 1 claims: 1 reproduced."
+        (table,) = verdicts.table("small", rows)
+        assert "<b>P: of our own 1 of 1 decided: 1 reproduced.</b>" in table.html
+
 
 @pytest.mark.parametrize(
     ("change", "said"),

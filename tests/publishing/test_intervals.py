@@ -167,3 +167,9 @@ class TestRankCorrelation:
         assert intervals.rank_correlation("r", x, x[::-1], -1, 0.0).value == pytest.approx(1)
         assert intervals.rank_correlation("r", x, [[1.0]] * 5, 1, 0.0).value == 0
         assert math.isinf(intervals.rank_correlation("r", x[:3], x[:3], 1, 0.0).se)
+
+
+def test_a_missing_value_leaves_a_rank_correlation_without_interval():
+    x = [[float(k)] for k in range(6)]
+    found = intervals.rank_correlation("r", x, [*x[:5], [math.nan]], 1, 0.1)
+    assert math.isnan(found.value) and found.lower() == -math.inf and found.upper() == math.inf

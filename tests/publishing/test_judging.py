@@ -28,6 +28,7 @@ class TestEvery:
             ([e(-1.1), e(0.9, se=1.0)], "undecided"),  # not beyond the margin by its limit
             ([e(-0.9, margin=0.0), e(0.3, margin=0.0)], "not reproduced"),
             ([e(1.0, se=math.inf)], "undecided"),
+            ([e(math.nan, se=math.inf), e(5.0)], "undecided"),  # a value is missing
             ([e(0.5)], "no difference"),
             ([e(0.5, margin=0.0)], "reproduced"),
         ],

@@ -142,7 +142,7 @@ def choices(table: pd.DataFrame, better: Mapping[str, int], cost: Mapping[str, f
     rows = []
     for measure, sign in better.items():
         of = (sign * means[measure]).sort_values(ascending=False)
-        near = [name for name in of.index if of.iloc[0] - of[name] <= noise[measure]]
+        near = [name for name in of.index if of[name] >= of.iloc[0] - noise[measure]]
         cheap = min(near, key=lambda name: cost[name])
         rows.append(
             {

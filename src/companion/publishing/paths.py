@@ -5,8 +5,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-#: The papers in the order in which the book presents them.
-PAPERS = ("IR", "BR", "NM", "ET", "BP", "SH")
+#: The papers in the order in which the book presents them; last XE, the chapter that no paper wrote.
+PAPERS = ("IR", "BR", "NM", "ET", "BP", "SH", "XE")
 
 
 class UserError(Exception):
