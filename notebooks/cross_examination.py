@@ -23,7 +23,7 @@ eps_strong: float = 2.0  # in (0, inf): l2 radius of the third
 step_l2: float = 1/3  # in (0, inf): l2 step in adversarial training, as a fraction of the radius
 step_l2_strong: float = 0.48  # in (0, inf): the same for the third
 at_steps: int = 7  # in [1, inf): PGD steps of the second and third
-few_steps: int = 4  # in [1, inf): PGD steps of the first, and of linf adversarial training
+few_steps: int = 3  # in [1, inf): PGD steps of the first, and of linf adversarial training
 train_linf: list[float] = [0.05, 0.1]  # in (0, 1]: linf radii of adversarial training; at 0.2 the quick nets stay at one class
 eps_linf: float = 0.1  # in (0, 1]: radius of the linf attacks
 bfloat16: bool = False  # gradients of the attack in adversarial training in bfloat16
@@ -188,7 +188,7 @@ JUDGE = max(seeds) + 1  # the robust net that maps are compared with has a seed 
 
 
 def judge(seed: int) -> dict[str, Recipe]:
-    return {"judge": at_l2(seed, eps)}
+    return {"judge": at_l2(seed, eps, few_steps)}
 
 
 robust_net = experiment.train(judge, [JUDGE], announce=run.announce, **how)["judge", JUDGE]
@@ -219,10 +219,8 @@ sources.of(metrics.map_measures, metrics.jacobian_per_margin)
 few = images.subset(n_test=min(n_attacked, len(images.x_test)))
 budget = {"steps": reference_steps, "restarts": reference_restarts}
 budget |= {"targets": reference_targets, "queries": reference_queries}
-seen = few.x_test, few.y_test
-maps = {"robust_maps": metrics.centred_gradient(store.get(robust_net, device=device), *seen)}
-maps |= {"sigma": sigma, "samples": samples, "eps": eps, "steps": reference_steps}
-maps |= {"dimensions": dimensions, "seed": 0}
+maps = {"robust_net": robust_net, "sigma": sigma, "samples": samples, "eps": eps}
+maps |= {"steps": reference_steps, "dimensions": dimensions, "seed": 0}
 NAMES = {"clean_accuracy": "clean accuracy", "distance": "distance by DDN"}
 NAMES |= {"centred alpha": "α, centred", "alpha_plus": "α†", "vii": "VII, own − another"}
 OWN_MINUS_ANOTHER = {"quantity": "vii", "against": "own − another class", "gradient": "log odds"}
@@ -238,15 +236,15 @@ def forced(nets: dict, norm: str, radius: float) -> pd.DataFrame:
 def measured(nets: dict) -> pd.DataFrame:
     count = {"count": len(few.y_test), **how}
     ddn = {"attack": "DDN", "steps": ddn_steps}
-    alpha = experiment.measure(metrics.alignment_values, nets, images, **count)
+    alpha = experiment.measure(metrics.alignment_values, nets, few, **count)
     vii = experiment.measure(metrics.own_image, nets, images, count=len(images.y_test), **how)
     frames = [
         experiment.measure(metrics.clean_accuracy, nets, images, **how),
         *(forced(nets, norm, radius) for norm, radius in (("l2", eps), ("linf", eps_linf))),
-        experiment.measure(metrics.nearest_distance, nets, images, **ddn, **count),
-        experiment.measure(metrics.jacobian_per_margin, nets, images, **count),
+        experiment.measure(metrics.nearest_distance, nets, few, **ddn, **count),
+        experiment.measure(metrics.jacobian_per_margin, nets, few, **count),
         *(alpha[alpha["quantity"].isin(NAMES)], experiment.where(vii, **OWN_MINUS_ANOTHER)),
-        experiment.measure(metrics.map_measures, nets, images, **maps, **how),
+        experiment.measure(metrics.map_measures, nets, few, **maps, **count),
     ]
     return pd.concat(frames, ignore_index=True).replace({"quantity": NAMES})
 

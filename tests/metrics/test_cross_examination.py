@@ -29,9 +29,9 @@ def weights(seed=0):
     return torch.randn(10, 64, generator=torch.Generator().manual_seed(seed))
 
 
-def settings(maps, **more):
-    how = {"sigma": 0.1, "samples": 3, "eps": 0.5, "steps": 5, "dimensions": 20, "seed": 0}
-    return {"robust_maps": maps, **how, **more}
+def settings(robust):
+    how = {"sigma": 0.1, "samples": 3, "eps": 0.5, "steps": 5, "dimensions": 20, "seed": 0, "count": 20}
+    return {"robust_net": robust, **how}
 
 
 def test_a_function_common_to_all_logits_moves_the_raw_norm_alone(images):
@@ -56,11 +56,10 @@ def test_norm_over_margin_of_a_linear_net_is_its_frobenius_norm_over_the_lead(im
 
 def test_a_linear_nets_smoothgrad_is_its_gradient_and_its_map_its_own(images):
     net = Linear(weights())
-    maps = metrics.centred_gradient(net, images.x_test[:20], images.y_test[:20])
-    found = metrics.map_measures(net, images, **settings(maps))
+    found = metrics.map_measures(net, images, **settings(net))
     assert found["SmoothGrad like plain"] == pytest.approx(1, abs=1e-5)
     assert found["cosine with a robust net"] == pytest.approx(1, abs=1e-5)
-    opposite = metrics.map_measures(net, images, **settings(-maps))
+    opposite = metrics.map_measures(net, images, **settings(Linear(-weights(), 3.0)))
     assert opposite["cosine with a robust net"] == pytest.approx(-1, abs=1e-5)
 
 
@@ -68,9 +67,8 @@ def test_an_attack_off_the_plane_is_farther_from_it_than_one_within(images):
     flat = images.x_train.flatten(1) - images.x_train.flatten(1).mean(0)
     axes = torch.linalg.eigh(flat.T @ flat).eigenvectors.T  # the last ones span the plane
     off, within = (torch.cat([of, -of])[:10] for of in (axes[10:20], axes[-10:]))
-    maps = torch.ones_like(images.x_test[:20])
     distance = [
-        metrics.map_measures(Linear(w), images, **settings(maps))["attacks off the manifold"]
+        metrics.map_measures(Linear(w), images, **settings(Linear(w)))["attacks off the manifold"]
         for w in (off, within)
     ]
     assert distance[0] > distance[1]

@@ -62,15 +62,15 @@ def family_limit(
     Errors as in rank_correlations.
     """
     ranks, rng = _ranks(methods(table)), np.random.default_rng(seed)
-    top = np.zeros(permutations)
-    for k in range(permutations):
-        dealt = pd.DataFrame(rng.permuted(ranks.to_numpy(), axis=0), columns=ranks.columns)
-        for given in givens:
-            left = [name for name in ranks if name != given]
-            held = ranks[given].to_numpy() if given else None
-            values = np.corrcoef(_residuals(dealt[left].to_numpy(), held).T)
-            top[k] = max(top[k], np.abs(np.tril(values, -1)).max())
-    return float(np.quantile(top, level))
+    dealt = rng.permuted(np.broadcast_to(ranks, (permutations, *ranks.shape)), axis=1)
+    largest = []
+    for given in givens:
+        left = [i for i, name in enumerate(ranks) if name != given]
+        rest = _residuals(dealt[:, :, left], ranks[given].to_numpy() if given else None)
+        rest = rest / np.linalg.norm(rest, axis=1, keepdims=True)
+        values = np.abs(rest.transpose(0, 2, 1) @ rest)
+        largest.append(np.tril(values, -1).max((1, 2)))
+    return float(np.quantile(np.max(largest, 0), level))
 
 
 def _ranks(means: pd.DataFrame) -> pd.DataFrame:
@@ -88,12 +88,12 @@ def _ranks(means: pd.DataFrame) -> pd.DataFrame:
 
 
 def _residuals(ranks: np.ndarray, given: np.ndarray | None) -> np.ndarray:
-    """Columns of ranks less their straight line on the ranks `given`, or less their means."""
-    ranks = ranks - ranks.mean(0)
+    """Ranks (..., methods, measures) less their straight line on the ranks `given`, or less their means."""
+    ranks = ranks - ranks.mean(-2, keepdims=True)
     if given is None:
         return ranks
     along = given - given.mean()
-    return ranks - np.outer(along, along @ ranks) / (along @ along)
+    return ranks - along[:, None] * (along @ ranks / (along @ along))[..., None, :]
 
 
 def square(pairs: pd.DataFrame, column: str = "value") -> pd.DataFrame:

@@ -42,7 +42,8 @@ def map_measures(
     net: nn.Module,
     images: Images,
     *,
-    robust_maps: Tensor,
+    robust_net: nn.Module,
+    count: int,
     sigma: float,
     samples: int,
     eps: float,
@@ -50,9 +51,9 @@ def map_measures(
     dimensions: int,
     seed: int,
 ) -> dict[str, float]:
-    """What the papers ask of a net's maps, as means over the first test images, as many as `robust_maps`.
+    """What the papers ask of a net's maps, as means over the first `count` test images.
 
-    "cosine with a robust net": of the net's map with `robust_maps`, in [-1, 1] (IR figure 3).
+    "cosine with a robust net": of the net's map with that of `robust_net`, in [-1, 1] (IR figure 3).
     "|g| and pixel variance": Spearman's correlation of a map's magnitude with the variance of the pixels over
     the training images, in [-1, 1] (ours): a map that shows where pixels vary looks at no image.
     "SmoothGrad like plain": cosine of the SmoothGrad map with the gradient, both of the true class's logit.
@@ -61,7 +62,7 @@ def map_measures(
     sigma, samples: as in saliency.smoothgrad. eps, steps: of PGD in l2 on the margin. dimensions: as in
     metrics.principal_projection. seed: draws the noise and the starts. Errors as there.
     """
-    x, y = images.x_test[: len(robust_maps)], images.y_test[: len(robust_maps)]
+    x, y = images.x_test[:count], images.y_test[:count]
     generator = torch.Generator(x.device).manual_seed(seed)
     maps = centred_gradient(net, x, y)
     plain = saliency.input_gradient(net, x, y)
@@ -70,7 +71,7 @@ def map_measures(
     attacked = attacks.pgd(net, x, y, **ball, loss="margin")
     plane = principal_projection(attacked, images.x_train, dimensions=dimensions)
     return {
-        "cosine with a robust net": _mean_cosine(maps, robust_maps),
+        "cosine with a robust net": _mean_cosine(maps, centred_gradient(robust_net, x, y)),
         "|g| and pixel variance": variance_correlation(maps, images.x_train).mean().item(),
         "SmoothGrad like plain": _mean_cosine(smooth, plain),
         "attacks off the manifold": (attacked - plane).flatten(1).norm(dim=1).mean().item(),
