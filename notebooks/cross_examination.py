@@ -294,8 +294,11 @@ figures = [
 ]
 figures[1].axes[0].set(xticks=[], yticks=[])
 told = (
-    f"<b>Left:</b> test images of {images.label}, one of each of the first classes, none chosen by hand, and the maps of nets of six of the {len(METHODS)} methods (seed {seeds[0]}); each map ± its largest value. "
-    f"<b>Right:</b> the {len(MEASURES)} measures; near each other lie those that rank the methods alike, or in reverse. Orange: measures of maps; grey: of robustness and size. The plane holds {kept:.0%} of the squared distances."
+    f"<b>Pictures</b>: test images of {images.label}, one of each of the first classes, none chosen by "
+    f"hand, and the maps of nets of six of the {len(METHODS)} methods (seed {seeds[0]}); each map ± its "
+    f"largest value. <b>Points</b>: the {len(MEASURES)} measures, near each other where they rank the "
+    "methods alike, or in reverse; orange: of maps, grey: of robustness and size. The plane holds "
+    f"{kept:.0%} of the squared distances."
 )
 alt = "Maps of six kinds of nets, and a map of the measures: picture"
 run.fill("picture", plots.show_all(figures, alt=alt, finding=told))
