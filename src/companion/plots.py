@@ -388,7 +388,7 @@ def dots_each(
     panels: Mapping[str, Any],
     models: Sequence[str],
     colour: Callable[[str], str],
-    levels: Mapping[str, Any],
+    levels: Mapping[str, Any] = {},
 ) -> list[Figure]:
     """`dots` with a figure for each panel, for `show_all`; grey crosses where `levels` has the same panel.
 
