@@ -417,7 +417,7 @@ points = both.groupby("model", sort=False)[["value_clean", "value_forced"]].mean
 points.columns = ["clean accuracy, %", f"robust accuracy, {LINF}, strong, %"]
 alt = "Robust against clean accuracy, a point for each kind of net."
 caption = f"Means over {len(seeds)} seed(s), {images.label}."
-plots.show(plots.named_points(points, colour), alt=alt, finding=caption, width="44rem")
+plots.show(plots.named_points(points, colour, size=(5.2, 4.8)), alt=alt, finding=caption, width="38rem")
 
 # %% [markdown]
 # (ir-f3)=

@@ -379,7 +379,7 @@ def named_points(
     for (name, row), place in zip(ordered.iterrows(), places, strict=True):
         axis.plot(row[x], row[y], "o", color=colour(name))
         axis.plot([row[x], edge], [row[y], place - down], color=colour(name), linewidth=0.5, alpha=0.6)
-        axis.text(edge, place - down, f" {name}", fontsize=8, va="center", color=_INK)
+        axis.text(edge, place - down, f" {name}", fontsize=9, va="center", color=_INK)
     axis.set(xlabel=x, ylabel=y)
     return fig
 
