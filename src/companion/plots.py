@@ -200,7 +200,7 @@ def one_of_each(labels: Tensor, count: int) -> list[int]:
 
 
 def training_colour(name: str) -> str:
-    """The colour of the method that trained a net, by the beginning of the net's name; IR's for its controls."""
+    """The colour of the method that trained a net, by how the net's name begins; IR's for controls."""
     method = next((method for start, method in _TRAINED.items() if name.startswith(start)), "interpretation")
     return COLOURS[method]
 
