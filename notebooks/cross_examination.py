@@ -8,7 +8,7 @@
 # Every name here can be changed: companion run cross_examination -p NAME=VALUE
 # fmt: off
 dataset: str = "mnist_small"  # one of mnist_small, digits, mnist, fashion_mnist, folder:PATH: the images
-n_train: int = 1200  # in [0, inf): training images used, 0 for all
+n_train: int = 1000  # in [0, inf): training images used, 0 for all
 n_test: int = 300  # in [0, inf): test images used, 0 for all
 model: str = "compact_cnn"  # one of compact_cnn, digits_cnn, simple_cnn: digits_cnn for 8x8 images
 seeds: list[int] = [0, 1, 2]  # in [0, inf): one net of every method each

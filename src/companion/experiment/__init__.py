@@ -15,6 +15,7 @@ from companion.experiment.comparing import (
     agreement,
     bends,
     beside,
+    best,
     by_seed,
     changes,
     compared,
@@ -43,7 +44,7 @@ from companion.experiment.nets import (
 )
 from companion.experiment.noise_controls import noise_controls
 from companion.experiment.planted import planted_scores
-from companion.experiment.portable import portable
+from companion.experiment.portable import gradient_frames, portable
 from companion.experiment.retraining import (
     apart,
     area_under,
@@ -71,6 +72,7 @@ __all__ = [
     "at_equal_accuracy",
     "bends",
     "beside",
+    "best",
     "by_model",
     "by_seed",
     "changes",
@@ -84,6 +86,7 @@ __all__ = [
     "family_limit",
     "flattening",
     "gradient_evaluations",
+    "gradient_frames",
     "measure",
     "measure_map",
     "measure_untrained",
