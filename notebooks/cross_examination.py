@@ -264,9 +264,9 @@ for name, value in taken.items():
     run.record("XE-cost", "gradients taken", value, model=name)
 
 # %%
-FAMILY = {"AT": "adversarial", "JR": "jacobian", "double": "double backprop"}
-FAMILY |= {"IR": "interpretation", "noise": "noise modulation", "weight": "weight penalty"}
-FAMILY |= {"alignment": "noise by pixel"}
+FAMILY = {"AT": "adversarial", "JR": "jacobian", "double backprop": "double backprop"}
+FAMILY |= {"IR": "interpretation", "noise mod.": "noise modulation", "weight decay": "weight penalty"}
+FAMILY |= {"alignment penalty": "noise by pixel"}
 
 
 def colour(name: str) -> str:
@@ -285,7 +285,7 @@ picked = plots.one_of_each(images.y_test, 5)
 SHOWN = ["Standard", f"AT l2 {eps:g}", "JR", "IR", f"noise mod. {betas[0]:g}", "alignment penalty"]
 rows = [("image", list(images.x_test[picked])), *((n, net_maps(n, seeds[0], 5)) for n in SHOWN)]
 pairs = experiment.rank_correlations(table)
-places, kept = experiment.measure_map(pairs)
+places, held_by_plane = experiment.measure_map(pairs)
 of_maps = dict.fromkeys(MEASURES[6:], plots.COLOURS["interpretation"])
 tint = dict.fromkeys(MEASURES, plots.COLOURS["standard"]) | of_maps
 figures = [
@@ -298,7 +298,7 @@ told = (
     f"hand, and the maps of nets of six of the {len(METHODS)} methods (seed {seeds[0]}); each map ± its "
     f"largest value. <b>Points</b>: the {len(MEASURES)} measures, near each other where they rank the "
     "methods alike, or in reverse; orange: of maps, grey: of robustness and size. The plane holds "
-    f"{kept:.0%} of the squared distances."
+    f"{held_by_plane:.0%} of the squared distances."
 )
 alt = "Maps of six kinds of nets, and a map of the measures: picture"
 run.fill("picture", plots.show_all(figures, alt=alt, finding=told))
@@ -371,6 +371,30 @@ for pair in pairs.to_dict("records"):
 # %% [markdown]
 # Every pair with its interval stands in {ref}`the explorer <xe-explore>`.
 #
+# (xe-families)=
+# Methods of one family are not independent, so here is what remains of some pairs when any one family is left out.
+
+# %%
+THREE = ((ALPHA, VII), (ALPHA, COSINE), (VII, COSINE))
+KEY = ((L2, LINF), (L2, "distance by DDN"), *THREE, *((L2, of) for of in (ALPHA, VII, COSINE)))
+KEY += ((VARIANCE, COSINE), (L2, "clean accuracy"))
+kept = {family: [n for n in METHODS if not n.startswith(family)] for family in FAMILY}
+without = {family: experiment.rank_correlations(table.loc[names]) for family, names in kept.items()}
+
+
+def left_out(x: str, y: str) -> dict[str, str]:
+    value = {family: float(said(x, y, of).split()[0]) for family, of in without.items()}
+    ends = min(value, key=value.get), max(value, key=value.get)
+    lowest, highest = (f"{value[family]:+.2f}, without {family}" for family in ends)
+    row = {"pair": f"{x} – {y}", "all methods": said(x, y)}
+    return row | {"lowest": lowest, "highest": highest}
+
+
+caption = f"Spearman's correlation over methods, {images.label}; lowest and highest of those with a family left out."
+columns = ["pair", "all methods", "lowest", "highest"]
+show.listed(pd.DataFrame([left_out(*pair) for pair in KEY]), columns, caption=caption)
+
+# %% [markdown]
 # (xe-beyond)=
 # ## Do they say anything beyond robustness, pixel variance, or norm over margin?
 #
@@ -497,15 +521,21 @@ badges.table([checked(n) for n in SHOWN if n not in ("JR", "IR")], caption=capti
 told = f"{images.label}, {len(seeds)} seed(s), {len(METHODS)} methods."
 display(*verdicts.table(run.notebook, run.rows, told))
 
+
 # %% tags=["hide-input"]
+def told_of(pairs: tuple) -> str:
+    rows = [left_out(*pair) | {"names": " with ".join(pair)} for pair in pairs]
+    told = "{names} {all methods}; with a family left out {lowest}, to {highest}"
+    return ". ".join(told.format(**of) for of in rows)
+
+
 aligned, robust = means[ALPHA].idxmax(), means[L2].idxmax()
 row = {of["want"]: of for of in wanted}
-three = ((ALPHA, VII), (ALPHA, COSINE), (VII, COSINE))
 show.found(
     run,
     [
         f"<b>Three measures of robustness.</b> Spearman over {len(METHODS)} methods: robust accuracy l2 with linf {said(L2, LINF)}, l2 with the distance to the nearest attack {said(L2, 'distance by DDN')} ({show.link('xe-measures')}).",
-        f"<b>Three measures of readability.</b> {'; '.join(f'{x} with {y} {said(x, y)}' for x, y in three)} ({show.link('xe-measures')}).",
+        f"<b>Three measures of readability.</b> {told_of(THREE)} ({show.link('xe-measures')}; {show.link('xe-families', 'table')}).",
         f"<b>Robustness and readability.</b> Robust accuracy l2 with {ALPHA} {said(L2, ALPHA)}, with {VII} {said(L2, VII)}, with {COSINE} {said(L2, COSINE)} ({show.link('xe-measures')}).",
         f"<b>Beyond them.</b> Of the pairs of measures, {counted} are above the limit that holds the error of the whole family at 5 % ({show.link('xe-beyond', 'figures')}).",
         f"<b>The most aligned and the most robust.</b> The largest {ALPHA}, {written(means[ALPHA][aligned])}, has {aligned}, with a robust accuracy l2 of {means[L2][aligned]:.0f} %; the most robust, {robust}, has {written(means[ALPHA][robust])} and {means[L2][robust]:.0f} % ({show.link('xe-matrix')}).",
