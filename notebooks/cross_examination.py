@@ -204,9 +204,9 @@ robust_net = experiment.train(judge, [JUDGE], announce=run.announce, **how)["jud
 # | robust accuracy, l2 and linf | per cent under the reference attack | {doc}`IR <interpretation_regularization>` |
 # | distance by DDN | median distance to the nearest attacked image found | {doc}`ET <alignment_bounds>` |
 # | ‖J‖/margin, raw and centred | norm of the Jacobian over the true class's lead, median | {ref}`IR-F4 <ir-f4>` |
-# | α, centred | length of the image along the map, median, black origin | {ref}`ET <et-gauge>` |
+# | α, centred | length of the image along the map, median, black origin ({ref}`another origin may turn it round <et-origin>`) | {ref}`ET <et-gauge>` |
 # | α† | the same of the lead over the nearest other class | {ref}`ET <et-dagger>` |
-# | VII, own − another | signs of gradient and image agree, less than on images of other classes | {ref}`NM <nm-idea-others>` |
+# | VII, own − another | how much better the gradient's signs agree with the own image than with images of other classes | {ref}`NM <nm-idea-others>` |
 # | cosine with a robust net | of the maps, with those of an adversarially trained net outside the comparison, of another seed | IR |
 # | \|g\| and pixel variance | rank correlation of the map's magnitude with the variance of the pixels, which looks at no image | ours |
 # | attacks off the manifold | distance of attacked images from the plane of the first principal components | {doc}`BR <boundary_tilting>` |
