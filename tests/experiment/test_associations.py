@@ -85,13 +85,22 @@ def test_the_limit_grows_with_the_family_and_falls_with_the_methods():
     ("spoil", "words"),
     [
         (lambda t: t.loc[["m00", "m01", "m02", "m03"]], "4 methods"),
-        (lambda t: t.assign(b=1.0), "b is the same"),
         (lambda t: t.assign(b=np.nan), "b is NaN"),
     ],
 )
 def test_what_has_no_ranks_is_refused(spoil, words):
     with pytest.raises(ValueError, match=words):
         experiment.rank_correlations(spoil(table()))
+
+
+def test_a_measure_that_tells_no_methods_apart_has_no_correlation():
+    whole = table().assign(flat=1.0, copy=lambda t: 2 * t["a"] + 1)
+    found = experiment.rank_correlations(whole)
+    assert np.isnan(pair(found, "a", "flat")["value"]) and np.isfinite(pair(found, "a", "b")["value"])
+    given = experiment.rank_correlations(whole, given="a")
+    assert np.isnan(pair(given, "b", "copy")["value"])
+    assert 0 < experiment.family_limit(whole, ["", "a"], permutations=50) < 1
+    assert experiment.measure_map(found)[0].notna().all(axis=None)
 
 
 def test_copies_lie_together_on_the_map_and_reversed_ones_too():

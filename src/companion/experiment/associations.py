@@ -30,12 +30,13 @@ def rank_correlations(table: pd.DataFrame, *, given: str = "", level: float = 0.
     given: a measure that is held fixed; then the correlation is partial, that of the ranks' residuals from
     their straight line on its ranks, and its own pairs are left out. The interval is Fisher's with the error
     of Bonett and Wright (2000); a fixed measure takes one degree. It treats methods as drawn one by one.
-    Raises ValueError for fewer than five methods, NaN, or a measure that is the same for all methods.
+    NaN for a measure that is the same for all methods, or whose ranks are those of the one held fixed.
+    Raises ValueError for fewer than five methods, or NaN.
     """
     ranks = _ranks(methods(table))
     left = [name for name in ranks if name != given]
     n = len(ranks) - bool(given)
-    values = np.corrcoef(_residuals(ranks[left].to_numpy(), ranks[given].to_numpy() if given else None).T)
+    values = _correlations(ranks[left].to_numpy(), ranks[given].to_numpy() if given else None)
     rows = []
     for i, x in enumerate(left):
         for j in range(i):
@@ -66,10 +67,8 @@ def family_limit(
     largest = []
     for given in givens:
         left = [i for i, name in enumerate(ranks) if name != given]
-        rest = _residuals(dealt[:, :, left], ranks[given].to_numpy() if given else None)
-        rest = rest / np.linalg.norm(rest, axis=1, keepdims=True)
-        values = np.abs(rest.transpose(0, 2, 1) @ rest)
-        largest.append(np.tril(values, -1).max((1, 2)))
+        values = _correlations(dealt[:, :, left], ranks[given].to_numpy() if given else None)
+        largest.append(np.nanmax(np.abs(np.tril(values, -1)), (1, 2)))
     return float(np.quantile(np.max(largest, 0), level))
 
 
@@ -82,18 +81,18 @@ def _ranks(means: pd.DataFrame) -> pd.DataFrame:
         raise ValueError(
             f"{means.columns[means.isna().any()][0]} is NaN for some method: leave one of them out"
         )
-    if flat := [name for name in means if means[name].nunique() == 1]:
-        raise ValueError(f"{flat[0]} is the same for all methods: it has no ranks")
     return means.rank()
 
 
-def _residuals(ranks: np.ndarray, given: np.ndarray | None) -> np.ndarray:
-    """Ranks (..., methods, measures) less their straight line on the ranks `given`, or less their means."""
-    ranks = ranks - ranks.mean(-2, keepdims=True)
-    if given is None:
-        return ranks
-    along = given - given.mean()
-    return ranks - along[:, None] * (along @ ranks / (along @ along))[..., None, :]
+def _correlations(ranks: np.ndarray, given: np.ndarray | None) -> np.ndarray:
+    """Correlations of ranks (..., methods, measures), less their straight line on the ranks `given`."""
+    rest = ranks - ranks.mean(-2, keepdims=True)
+    if given is not None:
+        along = given - given.mean()
+        rest = rest - along[:, None] * (along @ rest / (along @ along or 1.0))[..., None, :]
+    size = np.linalg.norm(rest, axis=-2, keepdims=True)
+    rest = rest / np.where(size > 1e-9, size, np.nan)
+    return np.clip(np.swapaxes(rest, -1, -2) @ rest, -1, 1)
 
 
 def square(pairs: pd.DataFrame, column: str = "value") -> pd.DataFrame:
@@ -108,10 +107,10 @@ def square(pairs: pd.DataFrame, column: str = "value") -> pd.DataFrame:
 def measure_map(pairs: pd.DataFrame) -> tuple[pd.DataFrame, float]:
     """A place in the plane for every measure, near where rankings agree or are each other's reverse.
 
-    Classical scaling of the distances sqrt(2 - 2 |rank correlation|). Returns the places, columns x and y,
-    and the fraction in [0, 1] of the squared distances that the plane holds.
+    Classical scaling of the distances sqrt(2 - 2 |rank correlation|), NaN counting as 0. Returns the places,
+    columns x and y, and the fraction in [0, 1] of the squared distances that the plane holds.
     """
-    squared = 2 - 2 * square(pairs).abs().to_numpy()
+    squared = 2 - 2 * square(pairs).abs().fillna(0.0).to_numpy()
     centre = np.eye(len(squared)) - 1 / len(squared)
     values, vectors = np.linalg.eigh(-centre @ squared @ centre / 2)
     largest = [-1, -2]
