@@ -137,7 +137,7 @@ def choices(table: pd.DataFrame, better: Mapping[str, int], cost: Mapping[str, f
     better: 1 where more is better, -1 where less is. cost: of each method. A row a measure: want, best,
     value, its cost, cheapest, its value and cost. Cannot be told: nearer than `resolutions`.
     """
-    means, noise = methods(table), resolutions(table).fillna(0.0)
+    means, noise = methods(table), resolutions(table).where(np.isfinite, 0.0)
     rows = []
     for measure, sign in better.items():
         of = (sign * means[measure]).sort_values(ascending=False)
