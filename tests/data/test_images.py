@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from companion import data
-from companion.data import folders, images, sources
-from companion.data.sources import MNIST_SMALL, MNIST_SMALL_SHA256
+from companion.data import folders, packaged, sources
+from companion.data.origins import MNIST_SMALL, MNIST_SMALL_SHA256
 
 from .conftest import IDX_NAMES, change_unseen, mnist_arrays
 
@@ -72,7 +72,7 @@ def test_damaged_small_mnist_is_named(damage, tmp_path, monkeypatch):
         other_arrays(file, y_test=np.array([print], dtype=object))
     elif damage != "gone":
         file.write_bytes(damaged(MNIST_SMALL.read_bytes(), damage))
-    for module in (images, sources):
+    for module in (packaged, sources):
         monkeypatch.setattr(module, "MNIST_SMALL", file)
     with pytest.raises(ValueError, match=r"mnist_small.npz.*install the package again") as error:
         data.load("mnist_small")

@@ -12,13 +12,15 @@ import numpy as np
 import torch
 
 from companion.data.image_set import Images, split, stratified_order
-from companion.data.sources import DAMAGE, ImageFile, cache_folder, folder_content, image_files
+from companion.data.listing import ImageFile, folder_content, image_files
+from companion.data.origins import DAMAGE
+from companion.files import cache_folder
 
 _TEST_FRACTION = 0.2
 
 
-def load_folder(name: str, folder: Path, split_seed: int, size: int | None) -> Images:
-    """The images below `folder`, pixels as stored: uint8, resized where asked.
+def read_folder(name: str, folder: Path, split_seed: int, size: int | None) -> Images:
+    """The images below `folder`, grey levels as stored: uint8, resized where asked.
 
     Raises as image_files, and ValueError for unreadable images and images of several sizes without `size`.
     """
