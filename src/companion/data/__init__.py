@@ -23,7 +23,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from companion.data.origins import DataMissing
-from companion.data.sources import DRAWN, checksums, fetch, identity, require
+from companion.data.sources import DRAWN, checksums, fetch, identity, require, unused
 
 if TYPE_CHECKING:
     from companion.data.image_set import Images
@@ -75,4 +75,5 @@ __all__ = [
     "reader",
     "require",
     "toys",
+    "unused",
 ]

@@ -4,6 +4,7 @@ A net's name in the store covers the reader of its own set, not this module, whi
 """
 
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from companion.data.folders import read_folder
 from companion.data.image_set import Images, device_of
 from companion.data.packaged import read_packaged
 from companion.data.pixels import delivered
-from companion.data.sources import DRAWN, data_root, folder_of, require
+from companion.data.sources import DRAWN, data_root, folder_of, require, unused
 
 
 def load(
@@ -41,7 +42,9 @@ def load(
     hold_out: put this fraction of the n_train training images in place of the test images
     (`Images.hold_out`); n_test then counts held-out images.
 
-    A folder's images are decoded once and kept in ~/.cache/companion/folders until one of them changes.
+    A folder's images are decoded once and kept in ~/.cache/companion/folders until one of them changes. They
+    are turned as their EXIF orientation says; transparent ones lie on white; of an animation the first
+    picture counts. Warns of images in the folder that are not used.
 
     Raises DataMissing when the set is not there, ValueError for an unknown name, a damaged file, images of
     several sizes (give `size`), a missing device, or more images asked for than there are.
@@ -55,7 +58,9 @@ def load(
     if size is not None and size < 1:
         raise ValueError(f"size={size}; expected at least 1 pixel")
     stored = reader(name)(name, folder or data_root(root), split_seed, size)
-    return delivered(
+    for line in unused(name):
+        warnings.warn(line, stacklevel=2)
+    images = delivered(
         stored,
         n_train=n_train,
         n_test=n_test,
@@ -64,6 +69,12 @@ def load(
         size=size,
         device=device,
     )
+    if lost := set(range(images.n_classes)) - set(images.y_train.tolist()):
+        label, n = images.classes[min(lost)], len(images.y_train)
+        raise ValueError(
+            f"none of the {n} training images of {images.label} is of class {label!r}; ask for more"
+        )
+    return images
 
 
 def reader(name: str) -> Callable[[str, Path, int, int | None], Images]:

@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 from companion.data.listing import LAYOUT, folder_content, image_files, read_content
+from companion.data.listing import unused as unused_of
 from companion.data.origins import (
     MNIST_SMALL,
     MNIST_SMALL_SHA256,
@@ -65,12 +66,20 @@ def require(name: str, root: str | os.PathLike | None = None) -> None:
     elif name in _FILES:
         place = data_root(root) / _FILES[name][0]
         lacking = [file.name for file in _files(name, root) if not file.is_file()]
+        if lacking and (place / (dotted := lacking[0].replace("-idx", ".idx"))).is_file():
+            raise DataMissing(f"{place} holds {dotted}; rename it to {lacking[0]}, and the others likewise")
         if lacking:
             more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
             raise _missing(name, f"{place} lacks {lacking[0]}{more}")
         broken = [file.name for file in _files(name, root) if not _complete(file)]
         if broken:
             raise _missing(name, f"{place / broken[0]} is cut short")
+
+
+def unused(name: str) -> list[str]:
+    """What of an image folder is not among its images, one line each; nothing for other sets."""
+    folder = folder_of(name)
+    return [] if folder is None else unused_of(folder)
 
 
 def identity(name: str, root: str | os.PathLike | None = None) -> str:
