@@ -296,7 +296,9 @@ def test_grey_among_coloured_images(tmp_path, write_images):
 def test_images_of_several_sizes(tmp_path, write_images):
     folder = write_images(tmp_path / "pictures", 4)
     write_images(folder, 1, size=(8, 6))
-    with pytest.raises(ValueError, match=r"000.png is 6x8 and .*001.png is 6x6; .*size=N"):
+    with pytest.raises(
+        ValueError, match=r"000.png is 6x8 and .*001.png is 6x6; make copies of one size, .* size=6"
+    ):
         data.load(f"folder:{folder}")
     loaded = data.load(f"folder:{folder}", size=5)
     assert loaded.x_train.shape == (6, 3, 5, 5)

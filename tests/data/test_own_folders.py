@@ -169,6 +169,12 @@ def test_a_large_photograph_is_no_bomb(folder, monkeypatch):
         data.load(f"folder:{folder}")
 
 
+def test_photographs_as_they_come_are_refused_at_once_unless_a_size_is_given(folder):
+    Image.new("L", (700, 500)).save(folder / "cat" / "IMG_1.jpg")
+    assert "IMG_1.jpg is 500x700, too large for the nets here; make small copies" in refusal(folder)
+    assert data.load(f"folder:{folder}", size=6).size == 6
+
+
 def test_images_decoded_by_other_code_are_decoded_again(folder, monkeypatch):
     from companion.data import folders
 

@@ -19,6 +19,8 @@ from companion.data.origins import DAMAGE
 from companion.files import cache_folder
 
 _TEST_FRACTION = 0.2
+_SMALL = "32x32 pixels"
+_LARGEST = 512  # pixels a side; a folder of photographs as they come would fill the memory
 
 
 def read_folder(name: str, folder: Path, split_seed: int, size: int | None) -> Images:
@@ -99,7 +101,7 @@ def _decode(files: Sequence[ImageFile], size: int | None) -> np.ndarray:
             sizes = [f"{height}x{width}" for height, width in (shape, image.shape[:2])]
             raise ValueError(
                 f"{files[0].path} is {sizes[0]} and {file.path} is {sizes[1]}; "
-                f"make all images the same size, or load with size=N, such as size={min(shape)}"
+                f"make copies of one size, such as {_SMALL}, or load with size={min(shape)}"
             )
     if all(image.ndim == 2 for image in images):
         return np.stack(images)[..., None]
@@ -112,6 +114,7 @@ def _read(path: Path, size: int | None) -> np.ndarray:
 
     try:
         with Image.open(path) as image:
+            stored = image.size
             fine = image.mode[0] in "IF" or any(_is_fine(tile) for tile in image.tile)
             if not fine:
                 ImageOps.exif_transpose(image, in_place=True)
@@ -121,6 +124,11 @@ def _read(path: Path, size: int | None) -> np.ndarray:
         raise ValueError(f"{path} is not a readable image ({reason}); delete or replace it") from error
     if fine:
         raise ValueError(f"{path} has more than 8 bits a channel; save it with 8")
+    if size is None and max(stored) > _LARGEST:
+        raise ValueError(
+            f"{path} is {stored[1]}x{stored[0]}, too large for the nets here; make small copies of all "
+            f"images, such as {_SMALL}, or load with size=N"
+        )
     if size is not None:
         image = image.resize((size, size), Image.Resampling.BILINEAR)
     return np.asarray(image)
