@@ -6,6 +6,7 @@ import subprocess
 import sys
 import warnings
 import zlib
+from html import escape
 from unicodedata import normalize
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from companion import data
+from companion import data, plots
 from companion.data import listing
 
 CLASSES = ("cat", "dog")
@@ -341,3 +342,25 @@ def test_without_a_home_folder(lost, tmp_path):
         assert done.stdout.strip() == str(tmp_path / ".cache" / "companion" / "data")
     else:
         assert "ValueError: ~/pictures: no home folder is known here; write the whole path" in done.stderr
+
+
+NAMES = ["A&B", "<b>x", "$5 or $6", "a|b", "漢字", "back\\slash", "été", '"quoted"']
+
+
+@pytest.mark.skipif(os.name == "nt", reason="its file systems refuse such names")
+def test_names_of_classes_are_shown_as_they_are(tmp_path, write_images):
+    """In titles of figures, tables, captions and alt texts, whatever the name would mean in HTML or TeX."""
+    folder = write_images(tmp_path / "cats & <dogs> $1 $2", 3, classes=(*NAMES[:2],))
+    for name in NAMES[2:]:
+        (folder / name).mkdir()
+        for n in range(3):
+            Image.new("RGB", (6, 6)).save(folder / name / f"{n}.png")
+    images = data.load(f"folder:{folder}")
+    seen = [normalize("NFKC", name) for name in images.classes]
+    assert sorted(seen) == sorted(normalize("NFKC", name) for name in NAMES)
+    for name in (images.label, *images.classes):
+        assert not set("$&<>\\") & set(name)
+        fig = plots.gallery([(name, [images.x_test[0]])], columns=[name], pixels="all")
+        html = plots.show(fig, alt=name, finding=f"<b>{name}</b>").html
+        assert html.count(escape(name, quote=False)) >= 3  # label and title of the figure, and the finding
+        assert f'aria-label="{escape(name)}"' in html

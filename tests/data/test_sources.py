@@ -43,7 +43,8 @@ def test_no_import_is_hidden_and_images_do_not_depend_on_the_code_that_draws_poi
     }
     assert everything <= reached("companion.data")
     drawing = {f"companion.data.{name}" for name in ("toys", "block_mnist", "augmentation")}
-    assert everything - drawing == reached("companion.data.images") - {"companion.files", "companion.code"}
+    helpers = {f"companion.{name}" for name in ("code", "defaults", "files")}
+    assert everything - drawing == reached("companion.data.images") - helpers
     assert reached("companion.data.toys") == {"companion.data.toys", "companion.data.image_set"}
     finding = {f"companion.{name}" for name in ("data.sources", "data.listing", "data.origins", "files")}
     assert reached("companion.data.sources") == finding  # and so no circle

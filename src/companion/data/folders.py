@@ -19,6 +19,8 @@ from companion.data.origins import DAMAGE
 from companion.files import cache_folder
 
 _TEST_FRACTION = 0.2
+# In titles, tables and alt texts these would be read as HTML or TeX; their full-width forms look alike
+_SPEAKING = str.maketrans({sign: chr(ord(sign) + 0xFEE0) for sign in "$&<>\\"})
 _SMALL = "32x32 pixels"
 _LARGEST = 512  # pixels a side; a folder of photographs as they come would fill the memory
 
@@ -28,6 +30,7 @@ def read_folder(name: str, folder: Path, split_seed: int, size: int | None) -> I
 
     Images are turned as their EXIF orientation says, transparent ones lie on white, and of an animation the
     first picture is taken. They have one channel where all of them are grey, three otherwise.
+    Names of classes and of the set have full-width forms of $, &, <, > and backslash.
     Raises as image_files, and ValueError for unreadable images, images of more than 8 bits a channel, images
     of several sizes without `size`, and a class that the split leaves without a training image.
     """
@@ -49,7 +52,8 @@ def read_folder(name: str, folder: Path, split_seed: int, size: int | None) -> I
             f"{folder}: no image of class {classes[k]!r} is left to train on; add images to it, or split "
             "them into train/ and test/"
         )
-    return Images(name, folder.resolve().name, *parts, classes=tuple(classes))
+    names = [name.translate(_SPEAKING) for name in (folder.resolve().name, *classes)]
+    return Images(name, names[0], *parts, classes=tuple(names[1:]))
 
 
 def _decoded(folder: Path, files: Sequence[ImageFile], size: int | None) -> np.ndarray:

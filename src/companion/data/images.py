@@ -16,8 +16,10 @@ from companion.data.image_set import Images, device_of
 from companion.data.packaged import read_packaged
 from companion.data.pixels import delivered
 from companion.data.sources import DRAWN, data_root, folder_of, require, unused
+from companion.defaults import torch_defaults
 
 
+@torch_defaults()
 def load(
     name: str = "mnist_small",
     *,
