@@ -338,6 +338,8 @@ def _start(job: Job, threads: int, row: int) -> _Worker:
     folder = job.folder.with_name(f".{job.label}.{os.getpid()}.tmp")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    (folder / SETTINGS).mkdir()
+    (folder / SETTINGS / "matplotlibrc").touch()  # empty: Matplotlib's own settings
     nbformat.write(job.source, folder / "source.ipynb")
     (folder / "job.json").write_text(json.dumps({"parameters": dict(job.values)}), "utf-8")
     cells = len(notebooks.code(job.source)) + bool(job.values)  # papermill adds one cell for the parameters
@@ -396,8 +398,6 @@ def _own_settings(folder: Path) -> dict[str, str]:
     Matplotlib's list of fonts is kept beside the runs.
     """
     settings = folder / SETTINGS
-    settings.mkdir()
-    (settings / "matplotlibrc").touch()
     own = dict.fromkeys(("IPYTHONDIR", "JUPYTER_RUNTIME_DIR"), str(settings))
     own["MATPLOTLIBRC"] = str(settings / "matplotlibrc")
     if "MPLCONFIGDIR" not in os.environ and not _can_write(os.path.expanduser("~")):
