@@ -54,6 +54,7 @@ def test_the_commit_is_found_wherever_the_checkout_lies_and_whoever_owns_it(
     assert provenance.commit(root) == (head, False)
 
 
+@pytest.mark.slow
 def test_a_run_in_hostile_surroundings(tmp_path, monkeypatch):
     """Blanks and braces in the path, an ASCII terminal, few open files, and settings that would spoil it."""
     checkout = make_checkout(tmp_path / "a {eps} b")
