@@ -366,7 +366,8 @@ def said(x: str, y: str, of: pd.DataFrame = pairs) -> str:
 
 for pair in pairs.to_dict("records"):
     of = {"x": pair["x"], "y": pair["y"], "dataset": images.label}
-    run.record("XE-R", "spearman", pair["value"], n=len(METHODS), low=f"{pair['low']:.3f}", **of)
+    for quantity in ("value", "low", "high"):
+        run.record("XE-R", f"spearman, {quantity}", pair[quantity], n=len(METHODS), **of)
 
 # %% [markdown]
 # Every pair with its interval stands in {ref}`the explorer <xe-explore>`.
