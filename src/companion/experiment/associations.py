@@ -43,7 +43,15 @@ def rank_correlations(table: pd.DataFrame, *, given: str = "", level: float = 0.
             value = float(values[i, j])
             width = stats.norm.ppf((1 + level) / 2) * np.sqrt((1 + value**2 / 2) / (n - 3))
             low, high = np.tanh(np.arctanh(np.clip(value, -0.999999, 0.999999)) + [-width, width])
-            rows.append({"x": left[j], "y": x, "value": value, "low": float(low), "high": float(high)})
+            rows.append(
+                {
+                    "x": left[j],
+                    "y": x,
+                    "value": value,
+                    "low": float(min(low, value)),
+                    "high": float(max(high, value)),
+                }
+            )
     return pd.DataFrame(rows)
 
 
