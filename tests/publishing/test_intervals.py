@@ -167,3 +167,14 @@ class TestRankCorrelation:
         assert intervals.rank_correlation("r", x, x[::-1], -1, 0.0).value == pytest.approx(1)
         assert intervals.rank_correlation("r", x, [[1.0]] * 5, 1, 0.0).value == 0
         assert math.isinf(intervals.rank_correlation("r", x[:3], x[:3], 1, 0.0).se)
+
+
+class TestResolution:
+    def test_nets_that_are_equal_on_a_coarse_scale_differ_by_a_step(self):
+        found = estimate(Part("a", ((1.0, row([0.55, 0.55])),), -0.5, resolution=0.05), NONE)
+        assert found.se == pytest.approx(0.05 / math.sqrt(2)) and math.isinf(found.df)
+        assert found.lower() < 0 < found.upper()
+
+    def test_a_spread_beyond_a_step_is_left_as_it_is(self):
+        wide = Part("a", ((1.0, row([0.2, 0.5, 0.9])),), resolution=0.05)
+        assert estimate(wide, NONE) == estimate(Part("a", wide.terms), NONE)

@@ -72,3 +72,90 @@ def test_a_single_net_without_images_decides_nothing():
 def test_a_claim_about_one_image_set_is_not_judged_by_another():
     rows = curve({0.0: 0, 0.5: 5, 1.0: 9}, dataset="digits")
     assert word("remove_and_retrain", "BR-C4", rows) == "not tested here"
+
+
+RADIUS = {"standard": [0.095, 0.095], "weights l2": [0.095, 0.095], "gradients l1": [0.12, 0.12]}
+RADIUS |= {name: [0.095, 0.095] for name in ("weights l1", "weights linf", "gradients l2", "gradients linf")}
+
+
+def radii(**change):
+    linf = [
+        row("BP-N", "radius, linf", values, net=net, attack="linf, strong")
+        for net, values in (RADIUS | change).items()
+    ]
+    other = [0.9, 0.625], [0.825, 0.9], [0.5, 0.9], [0.9, 0.75]
+    return linf + [
+        row("BP-N", "radius, l1", v, net=f"net {i}", attack="l1, strong") for i, v in enumerate(other)
+    ]
+
+
+def test_bp_c3_a_radius_in_one_norm_says_nothing_of_the_spread_in_another():
+    """Every net has 0.095 in linf, where one has 0.12; in l1, in other units, radii differ by 0.3."""
+    assert word("discriminative_features", "BP-C3, robust", radii()) == "not reproduced"
+    assert (
+        word("discriminative_features", "BP-C3, robust", radii(**{"weights linf": [0.05, 0.095]}))
+        == "not reproduced"
+    )
+
+
+def test_one_step_of_the_radii_tried_decides_nothing():
+    """Radii on a grid of 0.005: nets that are equal on it, and one step below another, may be level."""
+    level = {name: [0.095, 0.095] for name in RADIUS}
+    assert word("discriminative_features", "BP-C3, robust", radii(**level)) != "not reproduced"
+    assert (
+        word("discriminative_features", "BP-C3, robust", radii(**level | {"weights l2": [0.09, 0.09]}))
+        == "undecided"
+    )
+
+
+def top1(**values):
+    return [row("BP-N", "top1", of, net=net) for net, of in values.items()]
+
+
+def test_one_of_twenty_points_beyond_the_bound_decides_nothing():
+    """Both nets at 0.55, where the claim says less than half more than the standard net's 0."""
+    for values, verdict in (([0.55, 0.55], "undecided"), ([0.95, 0.95], "not reproduced")):
+        rows = top1(standard=[0.0, 0.0]) + [row("BP-N", "top1", values, net="gradients l1")]
+        assert word("discriminative_features", "BP-C5, gradients", rows) == verdict
+
+
+def shown(top, bottom, **labels):
+    return [row("BP-S", q, v, **labels) for q, v in (("top1", top), ("bottom1", bottom))]
+
+
+def test_bp_c2_a_signal_that_is_always_the_smallest_entry_is_shown():
+    """The earlier rule asked for the largest entry only, and was reproduced by such a net."""
+    at = {"net": "standard", "lambda": 0.0, "width": 500}
+    dip = shown([0.0] * 4, [1.0, 0.95, 1.0, 1.0], **at)
+    assert word("discriminative_features", "BP-C2", dip) == "not reproduced"
+    none = shown([0.1, 0.05, 0.1, 0.15], [0.1, 0.15, 0.05, 0.1], **at)
+    assert word("discriminative_features", "BP-C2", none) == "reproduced"
+
+
+def test_bp_c3_dip_asks_for_more_than_the_standard_net_s():
+    """The earlier rule asked for a dip under the penalty, whatever the standard net has."""
+    names = {"standard": 0.0, "weights l2": 0.0003}
+
+    def rows(standard, penalised):
+        values = dict(zip(names, (standard, penalised), strict=True))
+        return [
+            row("BP-S", q, [factor * v for v in values[net]], net=net, **{"lambda": weight}, width=500)
+            for net, weight in names.items()
+            for q, factor in (("bottom1", 0.1), ("contrast", 1.0))
+        ]
+
+    same = [9.0, 8.0, 9.5, 9.0]
+    assert word("discriminative_features", "BP-C3, dip", rows(same, same)) != "reproduced"
+    assert (
+        word("discriminative_features", "BP-C3, dip", rows([2.2, 2.7, 2.3, 2.5], [5.0, 5.6, 5.1, 5.5]))
+        == "reproduced"
+    )
+
+
+def test_bp_c1_asks_the_nets_that_localise_best_whether_or_not_they_classify():
+    rows = [
+        row("BP-S", "accuracy where top1 is highest", v, net=n)
+        for n, v in (("a", [100, 100]), ("b", [70, 65]))
+    ]
+    assert word("discriminative_features", "BP-C1", rows) == "not reproduced"
+    assert word("discriminative_features", "BP-C1", rows[:1]) == "reproduced"

@@ -105,7 +105,7 @@ def rates(
     for draw in range(draws):
         true = truth(asked.parts, kept, world, draw)
         drawn = sample(kept, true, design, np.random.default_rng(draw), used)
-        words[rules.verdict(claim.rule, drawn, margin=margin).word] += 1
+        words[rules.verdict(claim.rule, drawn, margin=margin, resolution=paper.resolution_of).word] += 1
     return {word: words[word] / draws for word in judging.BADGES if words[word]}
 
 
