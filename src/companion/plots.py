@@ -294,6 +294,29 @@ def toy_heat(panels: Mapping[str, Tensor], signal: Tensor, *, lowest: float = 0.
     return fig
 
 
+def over_weights(
+    title: str,
+    curves: Mapping[str, Any],
+    colours: Mapping[str, str],
+    *,
+    level: float,
+    failed: Sequence[float],
+) -> Figure:
+    """Fractions against the column `lambda`, on a logarithmic axis, and a grey line at `level`.
+
+    curves: frames by label, as in `panels`. failed: weights that get a cross above.
+    """
+    fig = panels({title: curves}, "lambda", colours, size=(3.4, 2.5))
+    (axis,) = fig.axes
+    weights = sorted({weight for frame in curves.values() for weight in frame["lambda"]})
+    axis.set(xscale="log", ylim=(-0.05, 1.12), xlabel="λ")
+    axis.set_xticks(weights, [f"{w:g}" for w in weights], minor=False)
+    axis.minorticks_off()
+    axis.axhline(level, color=LEVEL, linewidth=1)
+    axis.plot(failed, [1.06] * len(failed), "x", color=_INK)
+    return fig
+
+
 def toy_bars(gradient: Tensor, own: int) -> Figure:
     """|gradient| at one point of a toy, a bar for each coordinate (d,), over the largest; `own` has the
     signal."""

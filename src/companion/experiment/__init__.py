@@ -48,7 +48,15 @@ from companion.experiment.retraining import (
     retrainings,
     scores,
 )
-from companion.experiment.toy_nets import paper_steps, toy_attacked, toy_frame, toy_nets
+from companion.experiment.toy_nets import (
+    apart_at_equal_product,
+    paper_steps,
+    toy_attacked,
+    toy_frame,
+    toy_nets,
+    toy_reach,
+    toy_trained_on,
+)
 from companion.experiment.unmasking import powers, pred_power, unmasked_views, unmaskings
 
 __all__ = [
@@ -56,6 +64,7 @@ __all__ = [
     "Nets",
     "agreement",
     "apart",
+    "apart_at_equal_product",
     "area_under",
     "at_equal_accuracy",
     "bends",
@@ -95,6 +104,8 @@ __all__ = [
     "toy_attacked",
     "toy_frame",
     "toy_nets",
+    "toy_reach",
+    "toy_trained_on",
     "train",
     "trends",
     "unmasked_views",
