@@ -387,7 +387,7 @@ caption = (
     f"<b>BP-C3</b>: squared l2 penalty on all weights (λ = 0: none), {width:,} units, mean ± sd over {len(seeds)} seeds; a uniform map has ratio 1. Cross-entropy alone, row by row: {', '.join(map('{:.3f}'.format, losses_of))}. "
     f"λ = {DIP:g} minus none, seed by seed: {told}."
 )
-show.measured(decay, rows="lambda", columns="quantity", caption=caption, best=False, digits=3)
+show.measured(decay, rows="lambda", columns="quantity", caption=caption, best=False, digits=2)
 
 # %% [markdown]
 # **Figure 2 against figure 4.** A pattern is seen if it is deep beside the unevenness of the rest. The table says which of the two a penalty changes.
