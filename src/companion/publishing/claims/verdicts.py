@@ -222,7 +222,7 @@ def _statement(s: ClaimVerdicts) -> str:
     if s.claim.margin and s.claim.margin.value:
         facts.append(f"a difference within {s.claim.margin.value:g} counts as none: {s.claim.margin.because}")
     facts += [f"{revision.date}: {revision.why}" for revision in s.claim.revised]
-    small = "; ".join(html.escape(fact, quote=False) for fact in dict.fromkeys(facts) if fact)
+    small = "; ".join(html.escape(fact.rstrip("."), quote=False) for fact in dict.fromkeys(facts) if fact)
     note = f" {html.escape(s.claim.note, quote=False)}" if s.claim.note else ""
     whose = "<br><small>our claim, not the paper's</small>" if s.claim.ours else ""
     folded = f"<details><summary>source and notes</summary><small>{small}.{note}</small></details>"
