@@ -200,7 +200,6 @@ def block_nets(seed: int) -> dict[tuple, Recipe]:
 
 nets = experiment.train(block_nets, block_seeds, announce=run.announce, **how)
 
-
 # %%
 PLACE = ["data", "model", "training"]
 
@@ -255,7 +254,7 @@ def by_training(said) -> str:
 
 
 masses = by_training(on_null)
-caption = f"<b>The digit decides the label, the square is the same in every image.</b> Gradients of the lead (red: it rises with the pixel, blue: it falls; each map ± its largest value; seed {block_seeds[0]}, the first image of each kind). On the square's block lies this much of |g| (of g²), mean over {len(block_seeds)} seed(s): {masses}."
+caption = f"<b>The digit decides the label, the square is the same in every image.</b> Gradients of the predicted class's lead over the next (red: it rises with the pixel, blue: it falls; each map ± its largest value; seed {block_seeds[0]}, the first image of each kind). On the square's block lies this much of |g| (of g²), mean over {len(block_seeds)} seed(s): {masses}."
 figure = plots.gallery(rows, pixels="first row", cell=1.05)
 alt = "Images of two blocks, and below each the gradients of four nets."
 run.fill("picture", plots.show(figure, alt=alt, finding=caption))
@@ -410,7 +409,6 @@ def judged(of: str, net: str, training: str, seed: int) -> Recipe:
 #
 # **The mask carries information, too.** Which pixels are shown can give the net's decision away with nothing of the image left (for ROAR and KAR this is {doc}`erratum BR-E12 <../book/errata>`). So the same nets are trained once more on the masks alone, at every $k$. This control is ours.
 
-
 # %%
 def order(of: str, net: str, training: str, seed: int) -> Mask:
     if training == "random":
@@ -508,7 +506,6 @@ show.measured(told, rows="judged", columns="sees", caption=caption, best=False)
 # (sh-viewer)=
 # **What the retrained nets see.** Choose a judged net, an image and k: the image, the gradient, the coordinates with the largest and the smallest |gradient|, and the mask alone.
 
-
 # %%
 JUDGED = [("grey", net, t, roar_seeds[0]) for net in roar_nets for t in ("standard", "AT")]
 test = store.images(plain(JUDGED[0]).data, device)
@@ -547,7 +544,6 @@ run.record_frame("SH-D", forced, ["model", "attack", "protocol"])
 caption = f"<b>The judged nets</b>, strong protocol, PGD-{attack_steps}, per cent, mean ± sd over {len(roar_seeds)} seed(s)."
 show.measured(pd.concat([free, forced]), caption=caption, best=False)
 
-
 # %%
 of_roar = {net: [judged("grey", net, t, roar_seeds[0]) for t in PAIR] for net in roar_nets}
 reports = [checked(f"DiffROAR, {net}", *of, roar_norm, roar_eps) for net, of in of_roar.items()]
@@ -581,7 +577,6 @@ def leaking(seed: int) -> dict[str, Recipe]:
 
 
 LEAKING = list(leaking(leak_seeds[0]))
-
 
 # %%
 leak_nets = experiment.train(leaking, leak_seeds, announce=run.announce, **how)
@@ -664,6 +659,7 @@ show.found(
 # %%
 fidelity.table("feature_leakage")
 
+
 # %% [markdown]
 # Beyond that, SVHN and ImageNet-10 are not run (`roar_dataset=folder:PATH` runs them), and PredPower is the accuracy of one retrained net a seed, not the best of several.
 #
@@ -724,7 +720,6 @@ fidelity.table("feature_leakage")
 # ## Play with it
 #
 # Pick an image of two blocks, a net and a radius.
-
 
 # %%
 def play(image: int = 0, net: str = "CNN", training: str = "standard", radius: float = block_eps):

@@ -31,6 +31,10 @@ COLOURS = {
     "weight penalty": "#E69F00",
 }
 
+#: How the name of a net begins, and the method that trained it.
+_TRAINED = {"Standard": "standard", "AT": "adversarial", "JR": "jacobian", "no target": "jacobian"}
+_TRAINED |= {"NM": "noise modulation", "IR": "interpretation"}
+
 LEVEL = "#888888"  # what a value is compared with
 
 SIGNED = "RdBu_r"  # red: the output rises with the pixel; blue: it falls; white: zero
@@ -193,6 +197,12 @@ def one_of_each(labels: Tensor, count: int) -> list[int]:
     """Positions of the first image of each of the first `count` classes: nothing hand-picked."""
     values = labels.tolist()
     return [values.index(label) for label in sorted(set(values))[:count]]
+
+
+def training_colour(name: str) -> str:
+    """The colour of the method that trained a net, by how the net's name begins; IR's for controls."""
+    method = next((method for start, method in _TRAINED.items() if name.startswith(start)), "interpretation")
+    return COLOURS[method]
 
 
 def scale(picture: Tensor) -> float:
