@@ -409,6 +409,7 @@ def judged(of: str, net: str, training: str, seed: int) -> Recipe:
 #
 # **The mask carries information, too.** Which pixels are shown can give the net's decision away with nothing of the image left (for ROAR and KAR this is {doc}`erratum BR-E12 <../book/errata>`). So the same nets are trained once more on the masks alone, at every $k$. This control is ours.
 
+
 # %%
 def order(of: str, net: str, training: str, seed: int) -> Mask:
     if training == "random":
@@ -615,7 +616,7 @@ caption = f"<b>SH-S in numbers</b>, mean ± sd over {len(leak_seeds)} seed(s); {
 SHORT = {"top1": "top1, %", "bottom1": "bottom1, %", "own_over_other": "own"}
 SHORT |= {"noise_over_relevant": "noise", "clean_accuracy": "right, %", "margin_share": "margin"}
 table = leak.assign(quantity=leak["quantity"].map(SHORT)).rename(columns={"model": "net"})
-show.measured(table, rows="net", columns="quantity", caption=caption, best=False, digits=2)
+show.measured(table, rows="quantity", columns="net", caption=caption, best=False, digits=2)
 
 # %% [markdown]
 # (sh-claims)=
@@ -720,6 +721,7 @@ fidelity.table("feature_leakage")
 # ## Play with it
 #
 # Pick an image of two blocks, a net and a radius.
+
 
 # %%
 def play(image: int = 0, net: str = "CNN", training: str = "standard", radius: float = block_eps):
