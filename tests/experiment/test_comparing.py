@@ -19,6 +19,17 @@ def frame(values, quantity="q", **labels):
     return pd.DataFrame(rows)
 
 
+def test_an_excess_pairs_rows_that_agree_in_all_but_one_column():
+    rows = pd.concat([frame({"a": [5.0, 7.0], "b": [1.0, 1.0]}, data="blocks"),
+                      frame({"b": [4.0, 0.0], "a": [2.0, 3.0]}, data="top")])  # fmt: skip
+    found = experiment.excess(rows, "data", "blocks", "top")
+    assert "data" not in found
+    values = {(r.model, r.seed): r.value for r in found.itertuples()}
+    assert values == {("a", 0): 3, ("a", 1): 4, ("b", 0): -3, ("b", 1): 1}
+    with pytest.raises(ValueError, match="no row of blocks agrees with one of none"):
+        experiment.excess(rows, "data", "blocks", "none")
+
+
 def test_relative_is_by_seed_in_per_cent_and_empty_where_there_are_no_pairs():
     quantities = {"rho": frame({"a": [2.0, 3.0], "b": [1.0, 2.0]})}
     pair = {"weight": 1, "more": "a", "less": "b"}

@@ -361,9 +361,16 @@ class TestStanding:
     def test_the_chapters_table(self, book):
         (table,) = verdicts.table("small", [row(values=HIGH, net="A"), row(values=LOW, net="B")], "digits.")
         assert "P-C1" in table.html and "cmp-verdict ok" in table.html
-        assert (
-            "in print it is contradicted" in table.html and "P: 1 of 1 decided: 1 reproduced." in table.html
-        )
+        assert "P: 1 of 1 decided: 1 reproduced." in table.html
+        before, folded = table.html.split("<details>")
+        assert "in print it is contradicted" in folded and "A beats B." in before
+
+    def test_claims_that_fail_are_told_apart_though_their_ids_have_commas(self, book):
+        path = book.root / "book" / "claims" / "p.yaml"
+        claim = TEXT[TEXT.index("- id: P-C1") :]
+        path.write_text(TEXT + claim.replace("P-C1", "P-C1, best"), "utf-8")
+        rows = [row(values=LOW, net="A"), row(values=HIGH, net="B")]
+        assert "2 not reproduced (P-C1; P-C1, best)" in verdicts.in_short("small", rows)
 
     def test_a_chapter_without_a_paper_is_told_by_its_own_claims(self, book):
         ours = TEXT.replace("- id: P-C1", "- id: P-C1\n  ours: true")

@@ -41,6 +41,19 @@ def where(frame: pd.DataFrame, **labels: object) -> pd.DataFrame:
     return frame
 
 
+def excess(frame: pd.DataFrame, label: str, more: str, less: str) -> pd.DataFrame:
+    """The values where a column is `more` minus those where it is `less`, of rows that agree in all others.
+
+    The column is gone. Raises ValueError where no two rows belong together.
+    """
+    one, other = (where(frame, **{label: of}).drop(columns=label) for of in (more, less))
+    shared = [column for column in one if column != "value"]
+    found = one.merge(other, on=shared, suffixes=("", "_less"), validate="one_to_one")
+    if found.empty:
+        raise ValueError(f"no row of {more} agrees with one of {less} in {', '.join(shared)}")
+    return found.assign(value=found["value"] - found["value_less"])[[*shared, "value"]]
+
+
 def best(frame: pd.DataFrame, kinds: Sequence[str]) -> dict[str, str]:
     """Of the models whose names begin with a kind and a comma: the one with the largest mean value, by kind.
 
