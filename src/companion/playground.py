@@ -176,6 +176,23 @@ def seen_in_training(net: nn.Module, x: Tensor, y: Tensor, inputs: Part | None) 
     return {"as training sees it": plots.png(copy[0]), **signed}
 
 
+def left_over(
+    net: nn.Module, images: Images, index: int, attacked: Tensor, projection: Tensor
+) -> tuple[dict[str, bytes], dict[str, str]]:
+    """For an explorer: test image `index`, its attacked copy, the copy's projection onto a manifold and the
+    residual, on the scale -1 to 1, as PNGs; the residual's l2 length and what the net says before and after.
+
+    attacked, projection: (C, H, W).
+    """
+    x, residual = images.x_test[index], attacked - projection
+    with torch.no_grad():
+        before, after = (images.classes[int(k)] for k in net(torch.stack([x, attacked])).argmax(1))
+    pictures = {"image": x, "attack": attacked, "projection": projection}
+    pngs = {name: plots.png(of) for name, of in pictures.items()}
+    numbers = {"distance": f"{residual.norm():.2f}", "the net says": f"{before} → {after}"}
+    return {**pngs, "residual": plots.png(residual, limit=1.0)}, numbers
+
+
 def controls(draw: Callable[..., plots.Shown], *, live: bool, **choices: Any) -> Any:
     """Controls for the arguments of `draw` and, below them, what it returns: an ipywidgets box.
 

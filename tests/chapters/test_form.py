@@ -12,6 +12,7 @@ import pytest
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 REBUILT = [
     "alignment_bounds",
+    "boundary_tilting",
     "discriminative_features",
     "feature_leakage",
     "interpretation_regularization",

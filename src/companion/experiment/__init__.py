@@ -11,7 +11,9 @@ from companion.experiment.comparing import (
     difference,
     differences,
     direction,
+    falling_seeds,
     flattening,
+    holds_from,
     pearson,
     rank_correlation,
     relative,
@@ -21,6 +23,7 @@ from companion.experiment.comparing import (
     verdicts_of,
     where,
 )
+from companion.experiment.generative import good_enough
 from companion.experiment.nets import (
     Nets,
     choose_device,
@@ -69,7 +72,10 @@ __all__ = [
     "difference",
     "differences",
     "direction",
+    "falling_seeds",
     "flattening",
+    "good_enough",
+    "holds_from",
     "measure",
     "measure_untrained",
     "mu_kar",
