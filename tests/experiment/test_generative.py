@@ -20,7 +20,9 @@ def recipe(epochs):
 
 
 def told(gan):
-    return [{"projection": "VAE-GAN", "value": gan}, {"projection": "principal components", "value": 1.0}]
+    values = {"VAE-GAN": gan, "principal components": 1.0}
+    rows = [{"projection": name, "quantity": "distance", "value": value} for name, value in values.items()]
+    return [*rows, {"projection": "VAE-GAN", "quantity": "empty image", "value": 0.0}]
 
 
 @pytest.mark.parametrize(("errors", "chosen"), [([2.0, 1.0, 0.5], 2), ([2.0, 3.0, 4.0], 3), ([0.5], 1)])
@@ -40,9 +42,9 @@ def test_its_error_is_that_on_held_out_training_images(tmp_path, monkeypatch):
     from companion import data, store
 
     held = data.load("digits", n_train=80, hold_out=0.25)
-    (row,) = metrics.projection_errors(store.get(taken), held, dimensions=2)[2:3]
-    found = experiment.where(tried, projection="VAE-GAN")
-    assert found["value"].item() == pytest.approx(row["value"]) and len(found["each"].item()) == 20
+    rows = pd.DataFrame(metrics.projection_errors(store.get(taken), held, dimensions=2))
+    row, found = (experiment.where(of, projection="VAE-GAN", quantity="distance") for of in (rows, tried))
+    assert found["value"].item() == pytest.approx(row["value"].item()) and len(found["each"].item()) == 20
 
 
 def test_nothing_to_train_is_an_error():

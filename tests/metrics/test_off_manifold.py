@@ -44,11 +44,12 @@ def of(rows, **labels):
 def test_every_manifold_has_attacks_by_both_judges_and_steps_from_the_same_images(rows):
     found = rows[0]
     for name in ("principal components", "nearest training image", "VAE-GAN"):
-        counts = {(r["set"], r["judge"]): len(r["each"]) for r in of(found, projection=name)}
+        rows_of = of(found, projection=name, quantity="distance")
+        counts = {(r["set"], r["judge"]): len(r["each"]) for r in rows_of}
         assert set(counts) == {("attack", "own"), ("attack", "standard"), ("random step", "own")}
         assert counts["attack", "own"] == counts["random step", "own"] > 0
     (own,) = of(found, quantity="success, own")
-    (attack,) = of(found, projection="VAE-GAN", set="attack", judge="own")
+    (attack,) = of(found, quantity="distance", projection="VAE-GAN", set="attack", judge="own")
     assert own["value"] == pytest.approx(100 * len(attack["each"]) / 20)
     assert attack["value"] == pytest.approx(sum(attack["each"]) / len(attack["each"]), abs=1e-4)
     (length,) = of(found, quantity="length")
@@ -63,19 +64,25 @@ def test_the_distance_is_that_of_the_attack_and_the_projection(rows, images):
     moved = attacks.pgd(nets[0], images.x_test, images.y_test, **ball)
     kept = metrics.changed(nets[0], images.x_test, moved)
     by_hand = (moved - images.x_train[0]).flatten(1).norm(dim=1)[kept].tolist()
-    (attack,) = of(found, projection="VAE-GAN", set="attack", judge="own")
+    (attack,) = of(found, quantity="distance", projection="VAE-GAN", set="attack", judge="own")
     assert attack["each"] == pytest.approx(by_hand, abs=1e-4)
+    lengths = moved.flatten(1).norm(dim=1)[kept].tolist()
+    (share,) = of(found, quantity="relative distance", projection="VAE-GAN", set="attack", judge="own")
+    by_hand = [d / length for d, length in zip(by_hand, lengths, strict=True)]
+    assert share["value"] == pytest.approx(sum(by_hand) / len(by_hand), rel=1e-4)
 
 
 def test_errors_of_the_manifolds_on_test_images(images):
     found = metrics.projection_errors(Constant(images.x_train[0]), images, dimensions=5)
-    error = {r["projection"]: r["value"] for r in found}
+    error = {r["projection"]: r["value"] for r in of(found, quantity="distance")}
+    empty = {r["projection"]: r["value"] for r in of(found, quantity="empty image")}
+    assert empty["VAE-GAN"] == pytest.approx(images.x_train[0].norm().item())
     mean = images.x_train.mean(0)
     assert error["mean image"] == pytest.approx(
         (images.x_test - mean).flatten(1).norm(dim=1).mean().item(), rel=1e-5
     )
     assert error["principal components"] < error["mean image"] < error["VAE-GAN"]
-    assert all(len(r["each"]) == 20 for r in found)
+    assert all(len(r["each"]) == 20 for r in of(found, quantity="distance"))
 
 
 def test_a_latent_that_is_searched_is_never_farther(images):

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from companion import metrics
+from companion.experiment.comparing import where
 from companion.experiment.nets import measure, train
 from companion.metrics.off_manifold import GAN, PCA
 from companion.training import Recipe
@@ -34,7 +35,7 @@ def good_enough(
         )
         found = measure(metrics.projection_errors, nets, device=device, dimensions=dimensions, report=report)
         tried.append(found.assign(epochs=recipe.epochs))
-        error = found.set_index("projection")["value"]
+        error = where(found, quantity="distance").set_index("projection")["value"]
         if error[GAN] <= error[PCA]:
             break
     return recipe, pd.concat(tried, ignore_index=True)

@@ -29,12 +29,18 @@ def projections(x: Tensor, x_train: Tensor, *, gan: VaeGan, dimensions: int) -> 
 def projection_errors(gan: VaeGan, images: Images, *, dimensions: int) -> list[dict[str, Any]]:
     """The l2 distance of test images from each of `projections` and from the mean image, pixels in [0, 1].
 
-    Rows: projection, value (the mean) and each (of every image).
+    Rows: projection, quantity and value: "distance" (the mean), with each (of every image); "relative
+    distance", over the image's own length; "empty image", the distance of an image of zeros (both ours).
     """
-    x = images.x_test
+    x = torch.cat([images.x_test, torch.zeros_like(images.x_test[:1])])
     found = projections(x, images.x_train, gan=gan, dimensions=dimensions)
     found["mean image"] = images.x_train.mean(0).expand_as(x)
-    return [_row("distance", _distance(x, of), projection=name) for name, of in found.items()]
+    rows = []
+    for name, of in found.items():
+        distance, empty = _distance(x, of).split([len(x) - 1, 1])
+        rows += _rows(distance, images.x_test, projection=name)
+        rows.append({"quantity": "empty image", "projection": name, "value": empty.item()})
+    return rows
 
 
 def off_manifold(
@@ -54,8 +60,9 @@ def off_manifold(
     Source: BR figure 1. Rows: quantity "distance" with the labels projection, set and judge, a mean as value
     (NaN without a success) and `each`; set is "attack", or "random step": the same images, each moved as far
     as its attack in a random direction (ours). judge: whose prediction an attack has to change, "own" of the
-    attacked net or "standard" of the net `judge`, which the paper's code asks (BR-E8). Then "length" of the
-    own-judged attacks, and "success, own" and "success, standard", per cent.
+    attacked net or "standard" of the net `judge`, which the paper's code asks (BR-E8). "relative distance",
+    over the length of the attacked image (ours): an image with little in it is near any manifold. Then
+    "length" of the own-judged attacks' steps, and "success, own" and "success, standard", per cent.
     eps, step_size: pixels in [0, 1]. seed: draws the directions. Errors as in attacks.pgd and `projections`.
     """
     x, ball = images.x_test, {"norm": "l2", "eps": eps, "steps": steps, "step_size": step_size}
@@ -69,8 +76,8 @@ def off_manifold(
         attack, step = _distance(both, of).split(len(x))
         sets = [("attack", "own", attack), ("attack", "standard", attack), ("random step", "own", step)]
         for kind, asked, distance in sets:
-            labels = {"projection": name, "set": kind, "judge": asked}
-            rows.append(_row("distance", distance[success[asked]], **labels))
+            labels, kept = {"projection": name, "set": kind, "judge": asked}, success[asked]
+            rows += _rows(distance[kept], (moved if kind == "attack" else stepped)[kept], **labels)
     rows.append({"quantity": "length", "value": length[success["own"]].mean().item()})
     shares = {f"success, {asked}": 100 * of.double().mean().item() for asked, of in success.items()}
     return rows + [{"quantity": quantity, "value": value} for quantity, value in shares.items()]
@@ -106,6 +113,10 @@ def _distance(x: Tensor, other: Tensor) -> Tensor:
     return (x - other).flatten(1).norm(dim=1)
 
 
-def _row(quantity: str, values: Tensor, **labels: str) -> dict[str, Any]:
-    each = [round(value, 5) for value in values.tolist()]
-    return {"quantity": quantity, **labels, "value": values.double().mean().item(), "each": each}
+def _rows(distances: Tensor, x: Tensor, **labels: str) -> list[dict[str, Any]]:
+    each = [round(value, 5) for value in distances.tolist()]
+    share = (distances / x.flatten(1).norm(dim=1)).double().mean().item()
+    return [
+        {"quantity": "distance", **labels, "value": distances.double().mean().item(), "each": each},
+        {"quantity": "relative distance", **labels, "value": share},
+    ]
