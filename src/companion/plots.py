@@ -460,7 +460,7 @@ def areas(sets: Mapping[str, Sequence[float]], colours: Sequence[str], *, title:
     return fig
 
 
-def projected(rows: Mapping[str, tuple[Tensor, Mapping[str, Tensor]]], *, cell: float = 1.15) -> Figure:
+def projected(rows: Mapping[str, tuple[Tensor, Mapping[str, Tensor]]], *, cell: float = 0.9) -> Figure:
     """A row for each image: the image, and for each of its projections by name that and the residual.
 
     Residuals, image minus projection, are signed maps on one scale, -1 to 1, under their l2 length.
