@@ -621,10 +621,9 @@ shown = [("image", list(x)), *((name, list(attacks_on(name, six))) for name in S
 maps = [("image", list(x)), *((name, gradients(name)) for name in SHOWN)]
 told_f2 = f"<b>BR-F2.</b> Test images, one of each of {len(six)} classes, and attacks of l2 radius {image_eps:g}, on the scale from 0 to 1."
 told_f6 = "<b>BR-F6.</b> Gradients of the loss for the predicted class, clipped as in the paper at the percentiles 0.5 and 99.5; red: the loss rises with the pixel, blue: it falls; each map on its own scale."
-display(
-    plots.show(plots.gallery(shown, pixels="all", cell=0.7), alt="Attacks on three nets.", finding=told_f2)
-)
-plots.show(plots.gallery(maps, pixels="first row", cell=0.7), alt="Gradients of three nets.", finding=told_f6)
+above, below = plots.gallery(shown, pixels="all", cell=0.7), plots.gallery(maps, pixels="first row", cell=0.7)
+display(plots.show(above, alt="Attacks on three nets.", finding=told_f2))
+plots.show(below, alt="Gradients of three nets.", finding=told_f6)
 
 # %% [markdown]
 # (br-explorer)=
@@ -634,9 +633,9 @@ plots.show(plots.gallery(maps, pixels="first row", cell=0.7), alt="Gradients of 
 
 
 # %%
-def drawn_plane(of: Recipe, title: str, count: int = shown_points):
+def drawn_plane(of: Recipe, title: str):
     net, own = store.get(of, device=device), store.images(of.data, device)
-    return plane.plane(net, own, metrics.attacked_points(net, own, **attack), count=count, title=title)
+    return plane.plane(net, own, metrics.attacked_points(net, own, **attack), count=shown_points, title=title)
 
 
 def frame(eps: float):
@@ -685,12 +684,11 @@ display(*verdicts.table(run.notebook, run.rows, about))
 plain = experiment.where(of_toy("displacement_angle"), model="standard").sort_values("value")
 typical = int(plain["seed"].iloc[len(plain) // 2])
 angle = experiment.where(of_toy("displacement_angle"), seed=typical).set_index("model")["value"]
-titles = {n: f"{n}{f', ε = {eps:g}' if eps else ''}: {angle[n]:.1f}°" for n, eps in ADVERSARIES.items()}
 finding = (
-    f"Green: what an l2 attack of radius {attack_eps:g} makes of points of class 1 (blue). Arrow: the mean displacement; dashed: the line of the means; above: the angle between them. Shown is seed {typical}, whose standard net has the median angle. "
+    f"Green: what an l2 attack of radius {attack_eps:g} makes of points of class 1 (blue). Arrow: the mean displacement; dashed: the line of the means; above: the angle between them. Left standard, right trained against radius {strong:g}; shown is seed {typical}, whose standard net has the median angle. "
     f"Mean over {len(seeds)} seed(s): {', '.join(f'{n} <b>{of.mean:.1f}°</b>' for n, of in turned.items())}; the angle falls from net to net in {falling['displacement_angle']} of {len(seeds)}."
 )
-panels = [drawn_plane(toys[n, typical], titles[n], 2 * shown_points) for n in ("standard", "strong")]
+panels = [drawn_plane(toys[n, typical], f"{n}: {angle[n]:.1f}°") for n in ("standard", "strong")]
 run.fill("picture", plots.show_all(panels, alt="Points, boundary and attacks, panel", finding=finding))
 
 # %% tags=["hide-input"]

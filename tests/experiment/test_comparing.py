@@ -105,3 +105,8 @@ def test_from_where_on_something_holds():
     truths = pd.Series([True, False, True, True], index=[0.0, 0.1, 0.2, 0.3])
     assert experiment.holds_from(truths) == 0.2
     assert experiment.holds_from(truths[:2]) is None and experiment.holds_from(truths[2:]) == 0.2
+
+
+def test_best_has_the_largest_mean_among_the_models_of_its_kind_alone():
+    of = frame({"a, 1": (1, 5), "a, 2": (2, 2), "a b, 1": (9, 9), "b, 1": (0, 0)})
+    assert experiment.best(of, ("a", "b")) == {"a": "a, 1", "b": "b, 1"}

@@ -8,7 +8,7 @@ import IPython
 import numpy as np
 import pytest
 
-from companion.publishing.running import chapter
+from companion.publishing.running import chapter, notebooks
 from companion.publishing.running.parameters import ParameterError
 
 CELL = "eps: float = 0.5  # in (0, inf): radius\nseeds: list[int] = [0]  # in [0, inf): seeds"
@@ -214,11 +214,24 @@ def test_a_label_may_be_called_as_the_code_calls_something(checkout):
 
 def test_recorded_rows(checkout):
     run, _ = begin(CELL)
-    assert run.recorded("small") == []
+    assert run.recorded() == []
     (checkout.root / "results").mkdir()
     (checkout.root / "results" / "small.json").write_text('{"rows": [{"value": 1}], "run": {}}')
-    assert run.recorded() == run.recorded("small") == [{"value": 1}]
-    assert run.recorded("other") == []
+    assert run.recorded() == [{"value": 1}] and run.recorded_when() == ""
+
+
+def test_a_record_of_an_earlier_version_of_its_chapter_says_so(checkout):
+    run, _ = begin(CELL)
+    (checkout.root / "results").mkdir()
+    kept = {
+        "started": "2026-11-20T01:00",
+        "code": notebooks.code_hash(notebooks.read(checkout.notebook("small"))),
+    }
+    record = checkout.root / "results" / "small.json"
+    record.write_text(json.dumps({"rows": [], "run": kept}))
+    assert run.recorded_when() == "2026-11-20"
+    record.write_text(json.dumps({"rows": [], "run": kept | {"code": "other"}}))
+    assert run.recorded_when() == "2026-11-20, by an earlier version of this chapter"
 
 
 def test_budgets_are_those_of_this_run_of_other_profiles_and_of_the_recorded_one(checkout, monkeypatch):

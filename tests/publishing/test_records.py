@@ -1,9 +1,12 @@
 """Keeping a run: only a complete one of committed code, with all that was said of it."""
 
 import json
+from base64 import b64decode
 
 import pytest
+from bs4 import BeautifulSoup
 
+from companion.publishing.pages import show
 from companion.publishing.paths import UserError
 from companion.publishing.running import chapter, records
 
@@ -33,6 +36,29 @@ def kept(checkout, run: str = "gpu/small@12345678", note: str = "", **changes) -
 def test_rows_and_provenance_are_kept(checkout, run):
     assert kept(checkout, run) == {"run": COMPLETE, "rows": RESULTS["rows"]}
     assert kept(checkout, run, "one seed")["run"] == COMPLETE | {"note": "one seed"}
+
+
+def test_the_first_picture_is_kept_and_shown_below_what_was_found(checkout, monkeypatch):
+    folder = checkout.folder("small@12345678", "gpu")
+    folder.mkdir(parents=True)
+    for theme in ("light", "dark"):
+        (folder / f"question-{theme}.png").write_bytes(theme.encode())
+    about = {
+        "profile": "gpu",
+        "started": "2026-11-20T01:00",
+        "parameters": {"n_train": 5000, "seeds": [0, 1]},
+    }
+    monkeypatch.setenv("COMPANION_PROFILE", "quick")
+    run, shown = chapter.Run("small", checkout.root / "live", {}, {}), {}
+    monkeypatch.setattr(run, "fill", lambda name, what: shown.update({name: what.html}))
+    show.found(run, ["Much."])
+    assert "<img" not in shown["found"]
+    kept(checkout, **about)
+    show.found(run, ["Much."])
+    soup = BeautifulSoup(shown["found"], "html.parser")
+    sources = {img["class"][0]: b64decode(img["src"].split(",")[1]).decode() for img in soup.select("img")}
+    assert sources == {"only-light": "light", "only-dark": "dark"}
+    assert "profile gpu, 5,000 training images, 2 seed(s), 2026-11-20" in soup.figcaption.text
 
 
 def test_checks_are_kept(checkout):

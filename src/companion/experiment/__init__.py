@@ -5,6 +5,7 @@ from companion.experiment.comparing import (
     agreement,
     bends,
     beside,
+    best,
     by_seed,
     changes,
     compared,
@@ -35,7 +36,7 @@ from companion.experiment.nets import (
 )
 from companion.experiment.noise_controls import noise_controls
 from companion.experiment.planted import planted_scores
-from companion.experiment.portable import portable
+from companion.experiment.portable import gradient_frames, portable
 from companion.experiment.retraining import (
     apart,
     area_under,
@@ -62,6 +63,7 @@ __all__ = [
     "area_under",
     "at_equal_accuracy",
     "bends",
+    "best",
     "beside",
     "by_model",
     "by_seed",
@@ -76,6 +78,7 @@ __all__ = [
     "flattening",
     "good_enough",
     "holds_from",
+    "gradient_frames",
     "measure",
     "measure_untrained",
     "mu_kar",

@@ -32,6 +32,11 @@ def notebooks_dir() -> Path:
     return root() / "notebooks"
 
 
+def recorded_picture(notebook: str, theme: str) -> Path:
+    """The first picture of a chapter's recorded run, for light or for dark pages."""
+    return root() / "results" / "pictures" / f"{notebook}-{theme}.png"
+
+
 def runs_dir() -> Path:
     """Folder of everything a run writes."""
     return root() / "runs"

@@ -71,7 +71,7 @@ def table(run: Run, correlations: Mapping[tuple[str, ...], tuple[float, float]],
     ]
     was = run.recorded_run()
     if was:
-        caption += f" Recorded: {was['started'][:10]}, {escape(str(was['parameters']['dataset']))}."
+        caption += f" Recorded: {run.recorded_when()}, {escape(str(was['parameters']['dataset']))}."
     head = ["series", "paper", "here", "ρ, radius", "ρ, accuracy"]
     return tables.table(head, body, caption=caption, kind="cmp-fold")
 

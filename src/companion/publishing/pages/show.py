@@ -1,11 +1,13 @@
 """What every chapter shows alike: its first line, tables of measurements, what was found, what it costs."""
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from html import escape
 from math import isfinite
 from statistics import fmean, stdev
 from typing import Any
 
+from companion.publishing import paths
 from companion.publishing.claims import ledger
 from companion.publishing.pages import tables
 from companion.publishing.pages.tables import Table
@@ -34,7 +36,27 @@ def found(run: Run, sentences: Sequence[str]) -> None:
     """
     none = ["Nothing: in profile <code>smoke</code> the nets have learnt nothing."]
     items = "".join(f"<li>{sentence}</li>" for sentence in (none if run.profile == "smoke" else sentences))
-    run.fill("found", Table(f'<div class="cmp-found"><h3>What we found</h3><ul>{items}</ul></div>'))
+    box = f'<div class="cmp-found"><h3>What we found</h3><ul>{items}</ul></div>'
+    run.fill("found", Table(box + _larger(run)))
+
+
+def _larger(run: Run) -> str:
+    """The chapter's first picture as the recorded run drew it; empty where no run is recorded with one."""
+    about, rows = run.recorded_run(), run.recorded()
+    pictures = {theme: paths.recorded_picture(run.notebook or "", theme) for theme in ("light", "dark")}
+    if not all(path.is_file() for path in pictures.values()):
+        return ""
+    images = ", ".join(dict.fromkeys(escape(str(r["dataset"])) for r in rows if "dataset" in r))
+    size, seeds = (about["parameters"].get(name) for name in ("n_train", "seeds"))
+    told = f"{images}, profile {escape(about['profile'])}" + f", {size or 0:,} training images" * bool(size)
+    told += f", {len(seeds or [])} seed(s), {run.recorded_when()}"
+    shown = "".join(
+        f'<img class="only-{theme}" src="data:image/png;base64,{b64encode(path.read_bytes()).decode()}" '
+        f'alt="The picture above, of the recorded run: {told}." style="width:100%">'
+        for theme, path in pictures.items()
+    )
+    caption = f"<b>At larger scale.</b> The picture above, of the recorded run: {told}."
+    return f'<figure class="cmp-larger">{shown}<figcaption>{caption}</figcaption></figure>'
 
 
 def link(anchor: str, words: str = "figure") -> str:
@@ -116,7 +138,7 @@ def beside(
 
     legend = lines(dict.fromkeys(others, ""))
     body = [[escape(name) + legend, *(cell((name, head)) for head in heads)] for name in names]
-    when = run.recorded_run().get("started", "")[:10]
+    when = run.recorded_when()
     caption += f" Recorded run: {when}." if when else " No run is recorded yet."
     return tables.table([row, *map(escape, heads)], body, caption=caption, kind="cmp-fold cmp-beside")
 
@@ -133,7 +155,7 @@ def quoted(run: Run, said: Mapping[str, tuple[Mapping[str, Any], str]], here: st
         return f'<td class="num">{told}</td>'
 
     recorded = run.recorded_run()
-    when = recorded.get("started", "")[:10] or "none yet"
+    when = run.recorded_when() or "none yet"
     head = ["", "paper", escape(here), f"recorded, {when}"]
     if recorded:
         size, seeds = (recorded.get("parameters", {}).get(name) for name in ("n_train", "seeds"))

@@ -148,16 +148,26 @@ class Run:
         checked.refuse()
         return checked
 
-    def recorded(self, notebook: str | None = None) -> list[dict[str, Any]]:
+    def recorded(self) -> list[dict[str, Any]]:
         """Return the rows of the run recorded as results/NOTEBOOK.json; none if there is no such file."""
-        return self._record(notebook).get("rows", [])
+        return self._record().get("rows", [])
 
-    def recorded_run(self, notebook: str | None = None) -> dict[str, Any]:
+    def recorded_run(self) -> dict[str, Any]:
         """Return what run.json said of the recorded run: parameters, date, device, commit; empty if none."""
-        return self._record(notebook).get("run", {})
+        return self._record().get("run", {})
 
-    def _record(self, notebook: str | None) -> dict[str, Any]:
-        path = _root() / "results" / f"{notebook or self.notebook}.json"
+    def recorded_when(self) -> str:
+        """Return the day of the recorded run, and whether the chapter has changed since; empty if none."""
+        from companion.publishing.running import notebooks
+
+        about, source = self.recorded_run(), notebooks.source_path(self.notebook or "")
+        if not about:
+            return ""
+        same = source.is_file() and about.get("code") == notebooks.code_hash(notebooks.read(source))
+        return about["started"][:10] + ("" if same else ", by an earlier version of this chapter")
+
+    def _record(self) -> dict[str, Any]:
+        path = _root() / "results" / f"{self.notebook}.json"
         return json.loads(path.read_text("utf-8")) if path.is_file() else {}
 
     def budgets(self) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ import nbformat
 
 from companion.publishing import paths
 from companion.publishing.paths import UserError, nearest
-from companion.publishing.running import parameters
+from companion.publishing.running import parameters, provenance
 from companion.publishing.running.parameters import Parameter, ParameterError
 
 #: Profiles whose numbers mean something, in the order of their size; smoke only tests that cells run. A
@@ -128,6 +128,11 @@ def code(notebook: nbformat.NotebookNode) -> list[list[Any]]:
         for cell in notebook.cells
         if cell.cell_type == "code" and cell.source.strip()
     ]
+
+
+def code_hash(notebook: nbformat.NotebookNode) -> str:
+    """A hash of `code`, kept with a run, so that a record says whether its chapter has changed since."""
+    return provenance.digest(code(notebook))
 
 
 def with_outputs(source: nbformat.NotebookNode, executed: nbformat.NotebookNode) -> nbformat.NotebookNode:

@@ -11,7 +11,7 @@ from companion.publishing.running import runner
 
 
 def record(run: str, note: str = "") -> Path:
-    """Copy a complete run's rows and provenance to results/NOTEBOOK.json and return that path.
+    """Copy a complete run's rows, provenance and first picture to results/NOTEBOOK.json and return that path.
 
     run: its folder, `runs/PROFILE/NAME` or `PROFILE/NAME`; with `@...` where parameters leave the profile.
     note: what a reader of its numbers should know, kept with the provenance.
@@ -38,6 +38,10 @@ def record(run: str, note: str = "") -> Path:
     target = paths.root() / "results" / f"{about['notebook']}.json"
     target.parent.mkdir(exist_ok=True)
     write_atomic(target, json.dumps(kept, indent=1, allow_nan=False) + "\n")
+    for picture in folder.glob("question-*.png"):
+        kept_as = paths.recorded_picture(about["notebook"], picture.stem.removeprefix("question-"))
+        kept_as.parent.mkdir(exist_ok=True)
+        write_atomic(kept_as, picture.read_bytes())
     return target
 
 

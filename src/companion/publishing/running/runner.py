@@ -437,6 +437,7 @@ def _record(job: Job, outcome: Mapping[str, Any], complete: bool, folder: Path) 
         "peak_memory_mb": outcome.get("peak_memory_mb"),
         "command": job.command,
         "hash": job.hash,
+        "code": notebooks.code_hash(job.source),
         "complete": complete,
     }
     return record if complete else record | {"cell": outcome.get("cell"), "error": outcome["error"]}
