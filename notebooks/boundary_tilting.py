@@ -657,18 +657,14 @@ explorer.over(["training radius ε"], {(eps,): frame(eps) for eps in theory.inde
 
 # %%
 THREE = {images.classes[int(images.y_test[i])]: i for i in six[:3]}
-stack = {name: attacks_on(name, list(THREE.values())) for name in MODELS}
-landed = {name: on_manifold(of) for name, of in stack.items()}
-
-
-def view(nth: str, name: str, manifold: str):
-    net, k = store.get(nets[name, image_seeds[0]], device=device), list(THREE).index(nth)
-    return playground.left_over(net, images, THREE[nth], stack[name][k], landed[name][manifold][k])
-
-
-seen = {(nth, n, m): view(nth, n, m) for nth in THREE for n in MODELS for m in MANIFOLDS}
+frames = {}
+for name in MODELS:
+    net, moved = store.get(nets[name, image_seeds[0]], device=device), attacks_on(name, list(THREE.values()))
+    for manifold, on_it in on_manifold(moved).items():
+        of_three = playground.left_over(net, images, list(THREE.values()), moved, on_it)
+        frames |= {(c, name, manifold): of for c, of in zip(THREE, of_three, strict=True)}
 caption = f"Attacks of l2 radius {image_eps:g}, seed {image_seeds[0]}; residuals from −1 (blue) to 1 (red)."
-explorer.over(["image", "attacked net", "manifold"], seen, caption=caption)
+explorer.over(["image", "attacked net", "manifold"], frames, caption=caption)
 
 # %% [markdown]
 # (br-claims)=

@@ -83,13 +83,15 @@ def test_a_plane_shows_both_classes_the_attacks_and_the_mean_arrow():
 def test_what_is_left_over_is_the_attack_minus_its_projection():
     images = data.load("digits", n_train=20, n_test=10)
     net = models.digits_cnn(1, 8, 10).eval()
-    attacked = (images.x_test[3] + 0.2).clamp(0, 1)
-    pictures, numbers = playground.left_over(net, images, 3, attacked, images.x_test[3])
+    x, chosen = images.x_test[[3, 5]], [3, 5]
+    attacked = (x + 0.2).clamp(0, 1)
+    (_, (pictures, numbers)) = playground.left_over(net, images, chosen, attacked, x)
     assert list(pictures) == ["image", "attack", "projection", "residual"]
     assert pictures["image"] == pictures["projection"] != pictures["attack"]
-    assert numbers["distance"] == f"{(attacked - images.x_test[3]).norm():.2f}"
+    assert pictures["image"] == plots.png(images.x_test[5])
+    assert numbers["distance"] == f"{(attacked - x)[1].norm():.2f}"
     with torch.no_grad():
-        says = [images.classes[int(net(x[None]).argmax())] for x in (images.x_test[3], attacked)]
+        says = [images.classes[int(net(of)[1].argmax())] for of in (x, attacked)]
     assert numbers["the net says"] == " → ".join(says)
 
 

@@ -177,20 +177,23 @@ def seen_in_training(net: nn.Module, x: Tensor, y: Tensor, inputs: Part | None) 
 
 
 def left_over(
-    net: nn.Module, images: Images, index: int, attacked: Tensor, projection: Tensor
-) -> tuple[dict[str, bytes], dict[str, str]]:
-    """For an explorer: test image `index`, its attacked copy, the copy's projection onto a manifold and the
-    residual, on the scale -1 to 1, as PNGs; the residual's l2 length and what the net says before and after.
+    net: nn.Module, images: Images, chosen: Sequence[int], attacked: Tensor, projected: Tensor
+) -> list[tuple[dict[str, bytes], dict[str, str]]]:
+    """For an explorer: of each chosen test image, its attacked copy, that on a manifold and the residual, on the
+    scale -1 to 1, as PNGs; the l2 length of the residual and what the net says before and after.
 
-    attacked, projection: (C, H, W).
+    attacked, projected: (B, C, H, W), one for each of the B chosen.
     """
-    x, residual = images.x_test[index], attacked - projection
+    x = images.x_test[list(chosen)]
     with torch.no_grad():
-        before, after = (images.classes[int(k)] for k in net(torch.stack([x, attacked])).argmax(1))
-    pictures = {"image": x, "attack": attacked, "projection": projection}
-    pngs = {name: plots.png(of) for name, of in pictures.items()}
-    numbers = {"distance": f"{residual.norm():.2f}", "the net says": f"{before} → {after}"}
-    return {**pngs, "residual": plots.png(residual, limit=1.0)}, numbers
+        before, after = (net(of).argmax(1).tolist() for of in (x, attacked))
+    frames = []
+    for own, moved, on, old, new in zip(x, attacked, projected, before, after, strict=True):
+        pngs = {name: plots.png(of) for name, of in (("image", own), ("attack", moved), ("projection", on))}
+        pngs["residual"] = plots.png(moved - on, limit=1.0)
+        says = f"{images.classes[old]} → {images.classes[new]}"
+        frames.append((pngs, {"distance": f"{(moved - on).norm():.2f}", "the net says": says}))
+    return frames
 
 
 def controls(draw: Callable[..., plots.Shown], *, live: bool, **choices: Any) -> Any:

@@ -232,8 +232,8 @@ def pictures(folder, mode, size):
 @pytest.mark.parametrize(
     ("mode", "size", "more"),
     [
-        ("L", 28, ["objectives=CE,CW", "classifier=br_mnist_cnn"]),
-        ("RGB", 32, ["gan=miyato", "classifier=br_cifar_cnn"]),
+        ("L", 28, ["objectives=CE,CW", "classifier=compact_cnn"]),
+        ("RGB", 32, ["gan=miyato", "classifier=compact_cnn"]),
     ],
 )
 def test_an_image_folder_and_other_parameters_run(tmp_path, mode, size, more):
