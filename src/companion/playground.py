@@ -179,8 +179,8 @@ def seen_in_training(net: nn.Module, x: Tensor, y: Tensor, inputs: Part | None) 
 def left_over(
     net: nn.Module, images: Images, chosen: Sequence[int], attacked: Tensor, projected: Tensor
 ) -> list[tuple[dict[str, bytes], dict[str, str]]]:
-    """For an explorer: of each chosen test image, its attacked copy, that on a manifold and the residual, on the
-    scale -1 to 1, as PNGs; the l2 length of the residual and what the net says before and after.
+    """For an explorer: each chosen test image, its attacked copy, the copy on a manifold and the residual, on
+    the scale -1 to 1, as PNGs; the residual's l2 length and what the net says before and after.
 
     attacked, projected: (B, C, H, W), one for each of the B chosen.
     """
