@@ -104,6 +104,20 @@ def test_origins_agree_unless_one_rises_and_one_falls(found, words):
     assert experiment.agreement(found, 8) == words
 
 
+def test_seeds_in_which_a_value_falls_from_model_to_model():
+    values = {("a", 0): 3, ("b", 0): 2, ("c", 0): 1, ("a", 1): 3, ("b", 1): 1, ("c", 1): 2}
+    values |= {("a", 2): 3, ("b", 2): math.nan, ("c", 2): 1, ("a", 3): 3, ("b", 3): 3, ("c", 3): 1}
+    frame = pd.DataFrame([{"model": m, "seed": s, "value": v} for (m, s), v in values.items()])
+    assert experiment.falling_seeds(frame, ["a", "b", "c"]) == 1
+    assert experiment.falling_seeds(frame, ["b", "c"]) == 2
+
+
+def test_from_where_on_something_holds():
+    truths = pd.Series([True, False, True, True], index=[0.0, 0.1, 0.2, 0.3])
+    assert experiment.holds_from(truths) == 0.2
+    assert experiment.holds_from(truths[:2]) is None and experiment.holds_from(truths[2:]) == 0.2
+
+
 def test_best_has_the_largest_mean_among_the_models_of_its_kind_alone():
     of = frame({"a, 1": (1, 5), "a, 2": (2, 2), "a b, 1": (9, 9), "b, 1": (0, 0)})
     assert experiment.best(of, ("a", "b")) == {"a": "a, 1", "b": "b, 1"}

@@ -452,3 +452,24 @@ def test_a_verdict_names_the_rows_it_rests_on():
     rows = [row("other"), row(values=LOW, net="B"), row(values=HIGH, net="C"), row(values=HIGH, net="A")]
     (decided,) = ledger.decide(of_paper({"greater": A_OVER_B}), rows).values()
     assert decided[""].rows == (1, 3)
+
+
+def test_versions_of_a_claim_stand_side_by_side():
+    rows = [
+        {"experiment": "BR-F1", "quantity": "distance", "judge": "own", "dataset": "MNIST", **of, "values": v}
+        for of, v in (
+            ({"training": "standard"}, [2.0, 2.1, 2.2]),
+            (
+                {"training": "AT", "norm": "l2", "objective": "CE", "radius": "small"},
+                [1.0, 1.1, 1.2],
+            ),
+        )
+    ]
+    rows = [{**row, "value": row["values"][1], "n": 3} for row in rows]
+    table = verdicts.beside(
+        "boundary_tilting", rows, {"VAE-GAN": ["BR-C1"], "PCA": ["BR-C1, PCA"]}, caption="Both."
+    )
+    first, second = table.html.split("data-label=")[2:4]
+    assert "reproduced" in first and "not tested here" in second
+    words = verdicts.words("boundary_tilting", rows)
+    assert words["BR-C1"] == "reproduced" and words["BR-C1, PCA"] == "not tested here"

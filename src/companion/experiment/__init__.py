@@ -23,7 +23,9 @@ from companion.experiment.comparing import (
     differences,
     direction,
     excess,
+    falling_seeds,
     flattening,
+    holds_from,
     pearson,
     rank_correlation,
     relative,
@@ -34,6 +36,7 @@ from companion.experiment.comparing import (
     where,
 )
 from companion.experiment.costs import gradient_evaluations
+from companion.experiment.generative import good_enough
 from companion.experiment.nets import (
     Nets,
     choose_device,
@@ -85,9 +88,12 @@ __all__ = [
     "differences",
     "direction",
     "excess",
+    "falling_seeds",
     "family_limit",
     "flattening",
+    "good_enough",
     "gradient_evaluations",
+    "holds_from",
     "gradient_frames",
     "measure",
     "measure_map",

@@ -81,6 +81,18 @@ def difference(frame: pd.DataFrame, more: str, less: str) -> Difference:
     return Difference(*interval(apart.tolist()), len(apart))
 
 
+def falling_seeds(frame: pd.DataFrame, models: Sequence[str]) -> int:
+    """In how many seeds the value falls from each of these models to the next; NaN does not fall."""
+    table = frame.pivot(index="seed", columns="model", values="value")[list(models)]
+    return int((table.diff(axis=1).iloc[:, 1:] < 0).all(axis=1).sum())
+
+
+def holds_from(truths: pd.Series) -> Any:
+    """The first place of a series from which it is true to its end; None where its last value is false."""
+    kept = truths[::-1].cummin()[::-1]
+    return kept.index[kept][0] if kept.any() else None
+
+
 def changes(frame: pd.DataFrame, more: str, less: str, digits: int) -> str:
     """In words, the `difference` of two trainings in each net: "mlp +0.1 ± 0.2, lenet +0.3 ± 0.1".
 

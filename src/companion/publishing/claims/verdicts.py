@@ -210,6 +210,32 @@ def table(notebook: str, rows: Iterable[Row], caption: str = "") -> list[tables.
     return shown
 
 
+def words(notebook: str, rows: Iterable[Row]) -> dict[str, str]:
+    """One word for each claim that a notebook's rows decide, by id."""
+    rows = list(rows)
+    return {
+        id: ledger.overall(of)
+        for paper in ledger.of_notebook(notebook)
+        for id, of in ledger.decide(paper, rows).items()
+    }
+
+
+def beside(
+    notebook: str, rows: Iterable[Row], columns: Mapping[str, Sequence[str]], *, caption: str
+) -> tables.Table:
+    """Verdicts on the same claims in several versions: a column of claims' ids for each, by its heading.
+
+    The statement shown is that of the first column's claim.
+    """
+    source = {"run": Source(list(rows))}
+    found = {s.claim.id: s for paper in ledger.of_notebook(notebook) for s in by_source(paper, source)}
+    body = [
+        [ids[0], html.escape(found[ids[0]].claim.statement), *(_cell(found[i].verdicts["run"]) for i in ids)]
+        for ids in zip(*columns.values(), strict=True)
+    ]
+    return tables.cards(["claim", "statement", *columns], body, caption=caption)
+
+
 def _statement(s: ClaimVerdicts) -> str:
     """Statement; folded, where it is, what the paper's own numbers say of it, and what is to be known."""
     facts = [s.claim.where]
