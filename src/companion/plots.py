@@ -420,6 +420,45 @@ def named_points(
     return fig
 
 
+def heat(
+    shades: Any,
+    texts: Any,
+    *,
+    faint: Any,
+    signed: bool = False,
+    cell: tuple[float, float] = (0.5, 0.27),
+) -> Figure:
+    """A table of numbers as coloured cells: rows and columns of the frames `shades` and `texts`.
+
+    shades: in [0, 1], from light to dark, or, if signed, in [-1, 1] on the house's scale of maps; NaN for an
+    empty cell. texts: what stands in the cells. faint: true where a cell has no colour and grey numbers.
+    cell: width and height of one, in inches.
+    """
+    rows, columns = shades.shape
+    upright = max(len(str(name)) for name in shades.columns) < 4
+    fig, axes = subplots(1, 1, size=(1.8 + cell[0] * columns, (0.3 if upright else 1.5) + cell[1] * rows))
+    axis, palette = axes[0, 0], plt.get_cmap(SIGNED if signed else "Blues")
+    for i, j in np.ndindex(rows, columns):
+        value = shades.iloc[i, j]
+        if np.isnan(value):
+            continue
+        grey = bool(faint.iloc[i, j])
+        colour = palette((value + 1) / 2 if signed else 0.08 + 0.8 * value)
+        bright = np.dot(colour[:3], (0.3, 0.59, 0.11)) > 0.55
+        ink = LEVEL if grey else "#14181e" if bright else "#ffffff"
+        if not grey:
+            axis.add_patch(plt.Rectangle((j - 0.48, i - 0.46), 0.96, 0.92, color=colour, linewidth=0))
+        axis.text(j, i, texts.iloc[i, j], ha="center", va="center", fontsize=9, color=ink)
+    axis.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
+    axis.set_xticks(range(columns), shades.columns, rotation=0 if upright else 90, fontsize=9)
+    axis.set_yticks(range(rows), shades.index, fontsize=9)
+    axis.xaxis.tick_top()
+    axis.tick_params(length=0)
+    axis.grid(False)
+    axis.spines[:].set_visible(False)
+    return fig
+
+
 def dots_each(
     panels: Mapping[str, Any],
     models: Sequence[str],
@@ -474,3 +513,56 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
         return float(data.mean()), 0.0
     half = stats.t.ppf(0.975, len(data) - 1) * data.std(ddof=1) / np.sqrt(len(data))
     return float(data.mean()), float(half)
+
+
+def areas(sets: Mapping[str, Sequence[float]], colours: Sequence[str], *, title: str, label: str) -> Figure:
+    """Gaussian kernel densities of sets of values in one panel, as areas; sets without spread are left out.
+
+    Source: BR figure 1: kernels as wide as a quarter of a set's standard deviation.
+    """
+    from scipy.stats import gaussian_kde
+
+    fig, axes = subplots(1, 1, size=(4.4, 3.6))
+    everything = [value for values in sets.values() for value in values]
+    at = np.linspace(0.9 * min(everything), 1.05 * max(everything), 200)
+    for (name, values), colour in zip(sets.items(), colours, strict=True):
+        if len(set(values)) > 1:
+            height = gaussian_kde(np.asarray(values, float), bw_method=0.25)(at)
+            axes[0, 0].fill_between(at, height, color=colour, alpha=0.35, linewidth=0)
+            axes[0, 0].plot(at, height, color=colour, label=name)
+    axes[0, 0].set(title=title, xlabel=label, yticks=[], ylim=(0, None))
+    fig.legend(loc="outside lower center", ncols=2, fontsize=8)
+    return fig
+
+
+def projected(rows: Mapping[str, tuple[Tensor, Mapping[str, Tensor]]], *, cell: float = 0.9) -> Figure:
+    """A row for each image: the image, and for each of its projections by name that and the residual.
+
+    Residuals, image minus projection, are signed maps on one scale, -1 to 1, under their l2 length.
+    """
+    names = list(next(iter(rows.values()))[1])
+    count = 1 + 2 * len(names)
+    fig, axes = subplots(len(rows), count, size=(cell * count + 0.9, 1.28 * cell * len(rows) + 0.2))
+    for line, (label, (x, by_name)) in zip(axes, rows.items(), strict=True):
+        draw_map(line[0], x)
+        line[0].set_ylabel(label.replace(", ", "\n"), rotation=0, ha="right", va="center", labelpad=6)
+        for k, name in enumerate(names):
+            draw_map(line[1 + 2 * k], by_name[name])
+            residual = x - by_name[name]
+            draw_map(line[2 + 2 * k], residual, limit=1.0)
+            line[2 + 2 * k].set_title(f"{residual.norm():.2f}", fontsize=9)
+    for k, name in enumerate(names):
+        axes[0, 1 + 2 * k].set_title(name.replace(" ", "\n"), fontsize=9)
+    return fig
+
+
+def clipped(picture: Tensor, *, percentile: float = 0.5) -> Tensor:
+    """A map (C, H, W) summed over channels and clipped to -s to s, where s is the larger size of its two
+    percentiles, the lowest and the highest so many per cent: the scale of BR's figure 6, made symmetric."""
+    total = picture.sum(0, keepdim=True)
+    share = percentile / 100
+    ends = torch.quantile(
+        total.double(), torch.tensor([share, 1 - share], dtype=torch.float64, device=total.device)
+    )
+    limit = ends.abs().max().item() or total.abs().max().item()
+    return total.clamp(-limit, limit)

@@ -84,7 +84,8 @@ class TestThePaper:
         }
         for held in ("BR-C4", "BR-C5", "BR-C6", "BR-C7", "BR-C10"):
             assert decided[held].word == "holds", held
-        assert decided["BR-C9"].word == decided["BR-C9, KAR"].word == "contradicted"
+        assert decided["BR-C9"].word == "too close to read"  # it fails by .12, where .5 counts as none
+        assert decided["BR-C9, KAR"].word == "contradicted"
         assert "159 of 160" in decided["BR-C9"].detail  # one net of one series, so 7 of 8 series
         worst = dict.fromkeys(("ROAR", "KAR"), 0)
         for metric in worst:

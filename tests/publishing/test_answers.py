@@ -50,6 +50,16 @@ def test_the_larger_run_answers_where_it_can(monkeypatch, recorded, quick, text)
     assert shown(monkeypatch, recorded, quick) == f"A is more than B. {text}"
 
 
+@pytest.mark.parametrize("ours", [True, False])
+def test_the_question_of_a_chapter_that_no_paper_wrote_stands_apart(monkeypatch, ours):
+    claim = Claim(id="X-C1", statement="A", ours=ours)
+    headline = [Headline(claim="X-C1", says="A is more than B.")]
+    paper = PaperClaims(paper="X", question="Is it?", headline=headline, notebook="x", claims=[claim])
+    found = ClaimVerdicts(claim, paper, {"recorded run": {"": NONE}, "quick": {"": NONE}}, {})
+    monkeypatch.setattr(verdicts, "of_profile", lambda profile: [found])
+    assert bool(BeautifulSoup(answers.page("quick"), "html.parser").select(".cmp-apart")) == ours
+
+
 def test_a_headline_names_a_claim_of_its_file():
     with pytest.raises(ValueError, match="P-C9 is no claim of this file"):
         PaperClaims(paper="P", notebook="p", headline=[{"claim": "P-C9", "says": "x"}], claims=[])

@@ -178,3 +178,9 @@ class TestResolution:
     def test_a_spread_beyond_a_step_is_left_as_it_is(self):
         wide = Part("a", ((1.0, row([0.2, 0.5, 0.9])),), resolution=0.05)
         assert estimate(wide, NONE) == estimate(Part("a", wide.terms), NONE)
+
+
+def test_a_missing_value_leaves_a_rank_correlation_without_interval():
+    x = [[float(k)] for k in range(6)]
+    found = intervals.rank_correlation("r", x, [*x[:5], [math.nan]], 1, 0.1)
+    assert math.isnan(found.value) and found.lower() == -math.inf and found.upper() == math.inf

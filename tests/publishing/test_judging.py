@@ -28,6 +28,7 @@ class TestEvery:
             ([e(-1.1), e(0.9, se=1.0)], "undecided"),  # not beyond the margin by its limit
             ([e(-0.9, margin=0.0), e(0.3, margin=0.0)], "not reproduced"),
             ([e(1.0, se=math.inf)], "undecided"),
+            ([e(math.nan, se=math.inf), e(5.0)], "undecided"),  # a value is missing
             ([e(0.5)], "no difference"),
             ([e(0.5, margin=0.0)], "reproduced"),
         ],
@@ -114,10 +115,17 @@ class TestInPrint:
         [((2.0, 0.1), "holds"), ((2.0, -0.05), "too close to read"), ((2.0, -0.3), "contradicted")],
     )
     def test_what_fails_by_less_than_the_reading_is_not_contradicted(self, values, word):
-        assert judging.in_print([(e(v), 0.1) for v in values]).word == word
+        assert judging.in_print([(e(v, margin=0.0), 0.1) for v in values]).word == word
+
+    def test_what_fails_within_the_margin_is_not_contradicted_and_the_margin_is_named(self):
+        """A planted half point, read to a tenth: it counts as none under a margin of one, and only then."""
+        found = judging.in_print([(e(v, margin=1.0), 0.1) for v in (2.0, -0.5)])
+        assert found.word == "too close to read" and found.detail.endswith("within 1 counts as none")
+        assert judging.in_print([(e(v, margin=0.0), 0.1) for v in (2.0, -0.5)]).word == "contradicted"
+        assert judging.in_print([(e(v, margin=1.0), 0.1) for v in (2.0, -1.2)]).word == "contradicted"
 
     def test_most(self):
-        parts = [(e(v), 0.0) for v in (1.0, 1.0, -1.0)]
+        parts = [(e(v, margin=0.0), 0.0) for v in (1.0, 1.0, -1.0)]
         assert judging.in_print(parts).word == "contradicted"
         assert judging.in_print(parts, majority=True).word == "holds"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from companion.files import expanded
 
-#: The papers in the order in which the book presents them.
-PAPERS = ("IR", "BR", "NM", "ET", "BP", "SH")
+#: The papers in the order in which the book presents them; last XE, the chapter that no paper wrote.
+PAPERS = ("IR", "BR", "NM", "ET", "BP", "SH", "XE")
 
 
 class UserError(Exception):

@@ -253,11 +253,13 @@ def rank_correlation(
     """Spearman's coefficient over settings, such as training weights, each with a value for every seed.
 
     It is computed seed by seed and averaged. Its error, on Fisher's scale, is that of one seed (Bonett and
-    Wright 2000): the seeds repeat the same settings. Fewer than four settings have no interval.
+    Wright 2000): the seeds repeat the same settings. Fewer than four settings have no interval, nor have
+    values of which one is missing.
     """
     by_seed = [sign * _spearman(a, b) for a, b in zip(np.transpose(x), np.transpose(y), strict=True)]
     value, n = float(np.mean(by_seed)), len(x)
-    se = math.sqrt((1 + value * value / 2) / (n - 3)) if n > 3 else math.inf
+    known = n > 3 and math.isfinite(value)
+    se = math.sqrt((1 + value * value / 2) / (n - 3)) if known else math.inf
     return Estimate(name, value, "rank correlation", margin, se=se, nets=n, correlation=True)
 
 

@@ -244,7 +244,7 @@ def _under(
     """The verdicts under each restriction; one only, where no row it rests on is restricted."""
     conditions = rule.conditions()
     named = {label for where in conditions for label in where}
-    margin = functools.partial(paper.margin_of, claim)
+    margin = (lambda quantity: 0.0) if claim.of_print else functools.partial(paper.margin_of, claim)
     found = {}
     for name, restriction in paper.under.items():
         binding = {k: v for k, v in restriction.items() if k not in named}

@@ -137,22 +137,24 @@ def answer(found: Sequence[ClaimVerdicts], source: str) -> str:
 
     The claims that fail are named, since they are what a reader asks for next.
     """
+    ours = all(s.claim.ours for s in found)  # a chapter that no paper wrote
     of = {
         s.claim.id: ledger.overall(s.verdicts[source])
         for s in found
-        if not s.claim.ours and s.verdicts[source]
+        if s.claim.ours == ours and s.verdicts[source]
     }
     words = list(of.values())
     decided = [w for w in words if w in judging.DECIDED]
+    whose = "our" if ours else "its"
     if not decided:
-        return f"None of its {len(words)} claims is decided."
-    failed = ", ".join(id for id, word in of.items() if word == "not reproduced")
+        return f"None of {whose} {len(words)} claims is decided."
+    failed = "; ".join(id for id, word in of.items() if word == "not reproduced")  # ids have commas
     said = [
         f"{words.count(w)} {w}" + (f" ({failed})" if w == "not reproduced" else "")
         for w in judging.BADGES
         if w in words
     ]
-    return f"Of its {len(words)} claims: {', '.join(said)}."
+    return f"Of {whose} {len(words)} claims: {', '.join(said)}."
 
 
 def in_short(notebook: str, rows: Iterable[Row]) -> str:
@@ -198,9 +200,8 @@ def table(notebook: str, rows: Iterable[Row], caption: str = "") -> list[tables.
     for paper in ledger.of_notebook(notebook):
         found = by_source(paper, {"run": Source(rows), PRINT: Source(ledger.printed(notebook))})
         body = [[s.claim.id, _statement(s), _cell(s.verdicts["run"])] for s in found]
-        said = tally(counted(found, "run", ours=False))
-        own = counted(found, "run", ours=True)
-        said += f"; of our own {tally(own)}" if own else ""
+        theirs, own = (tally(counted(found, "run", ours=ours)) for ours in (False, True))
+        said = "; ".join([*([theirs] if theirs else []), *([f"of our own {own}"] if own else [])])
         shown.append(
             tables.cards(
                 ["claim", "statement", "this run"], body, caption=f"<b>{paper.paper}: {said}.</b> {caption}"
@@ -209,9 +210,35 @@ def table(notebook: str, rows: Iterable[Row], caption: str = "") -> list[tables.
     return shown
 
 
+def words(notebook: str, rows: Iterable[Row]) -> dict[str, str]:
+    """One word for each claim that a notebook's rows decide, by id."""
+    rows = list(rows)
+    return {
+        id: ledger.overall(of)
+        for paper in ledger.of_notebook(notebook)
+        for id, of in ledger.decide(paper, rows).items()
+    }
+
+
+def beside(
+    notebook: str, rows: Iterable[Row], columns: Mapping[str, Sequence[str]], *, caption: str
+) -> tables.Table:
+    """Verdicts on the same claims in several versions: a column of claims' ids for each, by its heading.
+
+    The statement shown is that of the first column's claim.
+    """
+    source = {"run": Source(list(rows))}
+    found = {s.claim.id: s for paper in ledger.of_notebook(notebook) for s in by_source(paper, source)}
+    body = [
+        [ids[0], html.escape(found[ids[0]].claim.statement), *(_cell(found[i].verdicts["run"]) for i in ids)]
+        for ids in zip(*columns.values(), strict=True)
+    ]
+    return tables.cards(["claim", "statement", *columns], body, caption=caption)
+
+
 def _statement(s: ClaimVerdicts) -> str:
-    """Statement, where it is, what the paper's own numbers say of it, and what is to be known."""
-    facts = ["our claim, not the paper's" if s.claim.ours else "", s.claim.where]
+    """Statement; folded, where it is, what the paper's own numbers say of it, and what is to be known."""
+    facts = [s.claim.where]
     facts += [f"the paper: {s.claim.paper}" if s.claim.paper else ""]
     for name, v in s.verdicts[PRINT].items():
         if v.word != "not tested here":
@@ -222,9 +249,11 @@ def _statement(s: ClaimVerdicts) -> str:
     if s.claim.margin and s.claim.margin.value:
         facts.append(f"a difference within {s.claim.margin.value:g} counts as none: {s.claim.margin.because}")
     facts += [f"{revision.date}: {revision.why}" for revision in s.claim.revised]
-    small = "; ".join(html.escape(fact, quote=False) for fact in dict.fromkeys(facts) if fact)
+    small = "; ".join(html.escape(fact.rstrip("."), quote=False) for fact in dict.fromkeys(facts) if fact)
     note = f" {html.escape(s.claim.note, quote=False)}" if s.claim.note else ""
-    return f"{html.escape(s.claim.statement, quote=False)}<br><small>{small}.{note}</small>"
+    whose = "<br><small>our claim, not the paper's</small>" if s.claim.ours else ""
+    folded = f"<details><summary>source and notes</summary><small>{small}.{note}</small></details>"
+    return f"{html.escape(s.claim.statement, quote=False)}{whose}{folded if small or note else ''}"
 
 
 def _cell(verdicts: Mapping[str, Verdict]) -> str:

@@ -1,4 +1,4 @@
-"""The front page's answers: each paper's question, and what became of the claims that answer it."""
+"""The front page's answers: each paper's question, what became of the claims that answer it; then ours."""
 
 from html import escape
 
@@ -7,6 +7,7 @@ from companion.publishing.claims.judging import Verdict
 from companion.publishing.claims.ledger import STAND_INS, overall
 from companion.publishing.claims.verdicts import RECORDED, ClaimVerdicts
 
+_APART = ' class="cmp-apart"'
 _WORDS = {
     "reproduced": "holds",
     "not reproduced": "does not hold",
@@ -19,13 +20,14 @@ _WORDS = {
 def page(profile: str, link: str = "{notebook}.html#{anchor}") -> str:
     """A question a paper, and under it its headline claims with their answers, as HTML.
 
+    The question of a chapter that no paper wrote stands apart, below the others.
     An answer comes from the recorded run where that decides the claim, else from the profile's run.
     link: the address of a chapter's cell, with {notebook} and {anchor} to be filled in.
     """
     found = {s.claim.id: s for s in verdicts.of_profile(profile)}
     papers = {id(s.paper): s.paper for s in found.values() if s.paper.headline}
     blocks = [
-        f"<div><h3>{escape(paper.question)}</h3>"
+        f"<div{_APART * all(claim.ours for claim in paper.claims)}><h3>{escape(paper.question)}</h3>"
         + "".join(_line(of.says, found[of.claim], profile, link) for of in paper.headline)
         + "</div>"
         for paper in papers.values()

@@ -1,0 +1,160 @@
+"""Do several measures of the same nets say the same? Rank correlations over training methods.
+
+The unit is the method: the nets of its seeds are averaged first, since they repeat it. A table has a row for
+each net, indexed by model and seed, and a column for each measure.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+
+def table_of(measured: pd.DataFrame) -> pd.DataFrame:
+    """The table of a frame with the columns model, seed, quantity and value; orders as in the frame."""
+    index = pd.MultiIndex.from_frame(measured[["model", "seed"]].drop_duplicates())
+    columns = measured["quantity"].drop_duplicates()
+    wide = measured.pivot(index=["model", "seed"], columns="quantity", values="value")
+    return wide.reindex(index=index, columns=columns)
+
+
+def methods(table: pd.DataFrame) -> pd.DataFrame:
+    """The mean over seeds of every measure: a row a method."""
+    return table.groupby(level="model", sort=False).mean()
+
+
+def rank_correlations(table: pd.DataFrame, *, given: str = "", level: float = 0.95) -> pd.DataFrame:
+    """Spearman's correlation over methods of every two measures: a row a pair, x, y, value, low and high.
+
+    given: a measure that is held fixed; then the correlation is partial, that of the ranks' residuals from
+    their straight line on its ranks, and its own pairs are left out. The interval is Fisher's with the error
+    of Bonett and Wright (2000); a fixed measure takes one degree. It treats methods as drawn one by one.
+    NaN for a measure that is the same for all methods, or whose ranks are those of the one held fixed.
+    Raises ValueError for fewer than five methods, or NaN.
+    """
+    ranks = _ranks(methods(table))
+    left = [name for name in ranks if name != given]
+    n = len(ranks) - bool(given)
+    values = _correlations(ranks[left].to_numpy(), ranks[given].to_numpy() if given else None)
+    rows = []
+    for i, x in enumerate(left):
+        for j in range(i):
+            value = float(values[i, j])
+            width = stats.norm.ppf((1 + level) / 2) * np.sqrt((1 + value**2 / 2) / (n - 3))
+            low, high = np.tanh(np.arctanh(np.clip(value, -0.999999, 0.999999)) + [-width, width])
+            rows.append({"x": left[j], "y": x, "value": value, "low": float(low), "high": float(high)})
+    return pd.DataFrame(rows)
+
+
+def family_limit(
+    table: pd.DataFrame,
+    givens: Sequence[str],
+    *,
+    permutations: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> float:
+    """What the largest of all partial rank correlations exceeds in 1 - level of the cases by chance alone.
+
+    Chance: the ranks of every measure are dealt anew over the methods. The largest absolute value of all
+    pairs under all `givens`, "" for none held fixed, is taken in every deal (Westfall and Young's maximum),
+    so that of all pairs whose correlation is above the limit any is false in 1 - level of the cases at most.
+    Errors as in rank_correlations.
+    """
+    ranks, rng = _ranks(methods(table)), np.random.default_rng(seed)
+    dealt = rng.permuted(np.broadcast_to(ranks, (permutations, *ranks.shape)), axis=1)
+    largest = []
+    for given in givens:
+        left = [i for i, name in enumerate(ranks) if name != given]
+        values = _correlations(dealt[:, :, left], ranks[given].to_numpy() if given else None)
+        largest.append(np.nanmax(np.abs(np.tril(values, -1)), (1, 2)))
+    return float(np.quantile(np.max(largest, 0), level))
+
+
+def _ranks(means: pd.DataFrame) -> pd.DataFrame:
+    if len(means) < 5:
+        raise ValueError(
+            f"{len(means)} methods; expected at least 5, a rank correlation of fewer says nothing"
+        )
+    if means.isna().any(axis=None):
+        raise ValueError(
+            f"{means.columns[means.isna().any()][0]} is NaN for some method: leave one of them out"
+        )
+    return means.rank()
+
+
+def _correlations(ranks: np.ndarray, given: np.ndarray | None) -> np.ndarray:
+    """Correlations of ranks (..., methods, measures), less their straight line on the ranks `given`."""
+    rest = ranks - ranks.mean(-2, keepdims=True)
+    if given is not None:
+        along = given - given.mean()
+        rest = rest - along[:, None] * (along @ rest / (along @ along or 1.0))[..., None, :]
+    size = np.linalg.norm(rest, axis=-2, keepdims=True)
+    rest = rest / np.where(size > 1e-9, size, np.nan)
+    return np.clip(np.swapaxes(rest, -1, -2) @ rest, -1, 1)
+
+
+def square(pairs: pd.DataFrame, column: str = "value") -> pd.DataFrame:
+    """Pairs as a symmetric table of one of their columns, 1 on the diagonal."""
+    names = list(dict.fromkeys([*pairs["x"], *pairs["y"]]))
+    found = pd.DataFrame(np.eye(len(names)), index=names, columns=names)
+    for x, y, value in zip(pairs["x"], pairs["y"], pairs[column], strict=True):
+        found.loc[x, y] = found.loc[y, x] = value
+    return found
+
+
+def measure_map(pairs: pd.DataFrame) -> tuple[pd.DataFrame, float]:
+    """A place in the plane for every measure, near where rankings agree or are each other's reverse.
+
+    Classical scaling of the distances sqrt(2 - 2 |rank correlation|), NaN counting as 0. Returns the places,
+    columns x and y, and the fraction in [0, 1] of the squared distances that the plane holds.
+    """
+    squared = 2 - 2 * square(pairs).abs().fillna(0.0).to_numpy()
+    centre = np.eye(len(squared)) - 1 / len(squared)
+    values, vectors = np.linalg.eigh(-centre @ squared @ centre / 2)
+    largest = [-1, -2]
+    places = vectors[:, largest] * np.sqrt(values[largest].clip(0))
+    places *= np.sign(places[np.abs(places).argmax(0), [0, 1]])  # a mirror image is the same map
+    kept = values[largest].clip(0).sum() / values.clip(0).sum()
+    return pd.DataFrame(places, index=square(pairs).index, columns=["x", "y"]), float(kept)
+
+
+def resolutions(table: pd.DataFrame, *, level: float = 0.95) -> pd.Series:
+    """By measure, what the difference of two methods has to exceed not to be noise, if only these two count.
+
+    From the spread between seeds pooled over all methods, as in experiment.resolution; NaN for one seed.
+    """
+    groups = table.groupby(level="model")
+    n, freedom = len(table) / groups.ngroups, len(table) - groups.ngroups
+    within = ((table - groups.transform("mean")) ** 2).sum() / freedom if freedom else table.iloc[0] * np.nan
+    return stats.t.ppf((1 + level) / 2, max(freedom, 1)) * np.sqrt(2 * within / n)
+
+
+def choices(table: pd.DataFrame, better: Mapping[str, int], cost: Mapping[str, float]) -> pd.DataFrame:
+    """For every measure the best method, and the cheapest one that cannot be told from it.
+
+    better: 1 where more is better, -1 where less is. cost: of each method. A row a measure: want, best,
+    value, its cost, cheapest, its value and cost. Cannot be told: nearer than `resolutions`.
+    """
+    means, noise = methods(table), resolutions(table).where(np.isfinite, 0.0)
+    rows = []
+    for measure, sign in better.items():
+        of = (sign * means[measure]).sort_values(ascending=False)
+        near = [name for name in of.index if of[name] >= of.iloc[0] - noise[measure]]
+        cheap = min(near, key=lambda name: cost[name])
+        rows.append(
+            {
+                "want": measure,
+                "best": of.index[0],
+                "value": means[measure][of.index[0]],
+                "cost": cost[of.index[0]],
+            }
+            | {
+                "cheapest": cheap,
+                "its value": means[measure][cheap],
+                "its cost": cost[cheap],
+                "near": len(near),
+            }
+        )
+    return pd.DataFrame(rows)
