@@ -21,6 +21,7 @@ from companion.experiment.comparing import (
     verdicts_of,
     where,
 )
+from companion.experiment.grids import grid
 from companion.experiment.nets import (
     Nets,
     choose_device,
@@ -34,11 +35,15 @@ from companion.experiment.noise_controls import noise_controls
 from companion.experiment.planted import planted_scores
 from companion.experiment.portable import portable
 from companion.experiment.retraining import (
+    added,
     apart,
     area_under,
     at_equal_accuracy,
     by_model,
     diff_roar,
+    from_to,
+    listed,
+    mean_difference,
     mu_kar,
     mu_roar,
     one_order,
@@ -55,6 +60,7 @@ __all__ = [
     "Difference",
     "Nets",
     "agreement",
+    "added",
     "apart",
     "area_under",
     "at_equal_accuracy",
@@ -70,6 +76,10 @@ __all__ = [
     "differences",
     "direction",
     "flattening",
+    "from_to",
+    "grid",
+    "listed",
+    "mean_difference",
     "measure",
     "measure_untrained",
     "mu_kar",
