@@ -533,6 +533,9 @@ plots.show(drawn_dots, alt="Score of every net against its clean accuracy, four 
 
 
 # %%
+of_mask = experiment.where(blind, order="own", model="standard")
+
+
 def retrained_curves(metric: str):
     lines = [(OWN, "standard", "#666666", "-"), (VARIANCE, "", "#D55E00", ":")]
     lines += [(OWN, STRONGEST[norm], kinds[norm], "-") for norm in LARGEST]
@@ -540,8 +543,7 @@ def retrained_curves(metric: str):
     drawn = [(f"{o} {m}".strip(), experiment.where(of, order=o, model=m), *how) for o, m, *how in lines]
     drawn.append((RANDOM, flat, "#888888", ":"))
     if metric == "ROAR":
-        seen_alone = experiment.where(blind, order="own", model="standard")
-        drawn.append(("only the mask of G standard", seen_alone, "#009E73", "--"))
+        drawn.append(("only the mask of G standard", of_mask, "#009E73", "--"))
     first = "largest" if metric == "ROAR" else "smallest"
     axes = ("fraction of the pixels replaced", "accuracy, %")
     return plots.lines(drawn, "share", title=f"{metric}: {first} first", labels=axes)
@@ -550,7 +552,6 @@ def retrained_curves(metric: str):
 # %%
 below = series.below_random(run, "KAR", "l2", OWN)
 of_rest = experiment.where(curves, metric="ROAR", order=OWN, model="standard")
-of_mask = experiment.where(blind, order="own", model="standard")
 told = [f"{q:.0%} gone {average(of_mask, share=q):.0f} and {average(of_rest, share=q):.0f}" for q in shares]
 finding = f"<b>BR-C10</b>. Mean and 95 % t-interval, {len(seeds)} seed(s). The KAR score of the plain gradient is below zero for {below}. ROAR, standard net: nets that see the mask alone, beside nets that see the rest of the image, %: {', '.join(told)}."
 figures = [retrained_curves(metric) for metric in METRIC.values()]

@@ -453,10 +453,11 @@ class TestOrders:
 
 
 PLANTED = {"model": part("mlp", hidden=(32, 32)), "epochs": 12, "batch_size": 20}
+PLANTED["optimiser"] = part("Adam", lr=3e-3)
 
 
 def planted_values(**changed):
-    recipe = dataclasses.replace(RETRAINED, optimiser=part("Adam", lr=3e-3), **PLANTED | changed)
+    recipe = dataclasses.replace(RETRAINED, **PLANTED | changed)
     rows = experiment.planted_scores(data.load("digits"), recipe, count=600)
     return {(row["metric"], row["quantity"]): row["value"] for row in rows}
 
@@ -493,7 +494,7 @@ def test_where_all_images_have_one_place_the_own_map_is_credited_nothing(monkeyp
 
 def test_planted_labels_of_nets_that_learn_nothing_are_not_credited():
     found = planted_values(epochs=1, optimiser=part("SGD", lr=1e-6))
-    assert not found["ROAR", "fraction of the largest"] > 0.85
+    assert abs(found["KAR", "fraction of the largest"]) < 0.3 and abs(found["KAR", "own − another's"]) < 10
 
 
 def test_a_grid_has_every_net_optimiser_and_training_once():
