@@ -186,15 +186,18 @@ lasting = {n: (KINDS.get(n, part(n)), e) for n, e in ((kind, epochs), (BESIDE, b
 GRID = experiment.grid(base, lasting, OPTIMISERS, STATES)
 GRID.loc[:1, "model"] = ["standard", STRONGEST["l2"]]  # the chapter's own nets
 OTHERS = GRID[2:].set_index("model")["recipe"].to_dict()
-TRAINED = {m: "standard" if m.endswith("standard") else "adversarial" for m in [*MODELS, *OTHERS]}
 
 
 def others(seed: int) -> dict[str, Recipe]:
     return {model: replace(recipe, seed=seed) for model, recipe in OTHERS.items()}
 
 
+def training_of(name: str) -> str:
+    return "standard" if name.endswith("standard") else "adversarial"
+
+
 def colour(name: str) -> str:
-    return plots.COLOURS[TRAINED[name]]
+    return plots.COLOURS[training_of(name)]
 
 
 every = nets | experiment.train(others, seeds, announce=run.announce, **how)
@@ -348,7 +351,7 @@ def forced(norm: str) -> pd.DataFrame:
 robust = pd.concat([forced(norm) for norm in LARGEST], ignore_index=True)
 run.record_frame("BR-N", robust, ["model", "attack", "protocol"], **of_images)
 caption = f"<b>BR-N</b>, {images.label}, per cent, mean ± sd over {len(seeds)} seed(s). Attacked: first {attack_images} test images at most, strong protocol, PGD-{attack_steps}, both losses. CE, CW: what the adversary maximised in training."
-show.measured(pd.concat([clean.assign(attack="clean"), robust]), caption=caption)
+show.measured(pd.concat([clean.query("model in @MODELS").assign(attack="clean"), robust]), caption=caption)
 
 # %%
 UNTRAINED = ["R9", "R11", "R12", "R22"] if run.profile == "smoke" else []
@@ -431,7 +434,7 @@ series.table(run, ranks, caption=caption)
 def beside_spread(names: dict[str, list[str]], titles: list[str]):
     own = {m: mean_size(store.get(every[m, seeds[0]], device=device)) for of in names.values() for m in of}
     rows = [(label, [*map(own.get, of), images.x_train.std(0)]) for label, of in names.items()]
-    return plots.gallery(rows, columns=[*titles, "spread"], cell=1.3)
+    return plots.gallery(rows, columns=[*titles, "spread"], cell=0.9)
 
 
 titles = [f"{s:g}" if s else "standard" for s in levels]
@@ -449,6 +452,7 @@ controls = of_first[of_first["map"] != GX].replace({"map": {OWN: "own map"}}).as
 run.record_frame("BR-V", controls, ["metric", "map", *PANEL], **of_images)
 in_roar = mu[mu["metric"] == "ROAR"].assign(quantity="mu, " + mu["order"])
 of_grid = GRID.merge(pd.concat([spreads, clean, in_roar]), on="model")
+of_grid["model"] = of_grid["net"] + ", " + of_grid["optimiser"] + ", " + of_grid["training"]
 run.record_frame("BR-T", of_grid, ["net", "optimiser", "training"], **of_images)
 
 # %%
@@ -457,13 +461,12 @@ digits = {VARY: 2, FLAT: 1, "clean_accuracy": 1}
 moved = {q: experiment.from_to(of_grid, q, "training", d) for q, d in digits.items()}
 by_radius = ", ".join(f"{n} {average(spreads, quantity=VARY, model=n):.2f}" for n in PLAIN)
 by_adversary = experiment.added(of_grid, VARY, "training", "adversarial", "standard")
-plain_grid = experiment.where(of_grid, training="standard")
-by_sgd = experiment.added(plain_grid, VARY, "optimiser", "SGD", "Adam")
-finding = f"<b>BR-V, BR-T</b>. Mean, 95 % t-interval and seeds; grey crosses: the own maps. Correlation over pixels that vary, standard → adversarial (l2 {LARGEST['l2']:g}): {moved[VARY]}. μ of the mean map: {moved[FLAT]}. Clean accuracy, %: {moved['clean_accuracy']}. The correlation by radius, {kind} and Adam: {by_radius}."
-titles = {VARY: "ρ of mean |g| and spread", FLAT: "ROAR μ of the mean map, points"}
+by_sgd = experiment.added(of_grid.query("training == 'standard'"), VARY, "optimiser", "SGD", "Adam")
+finding = f"<b>BR-V, BR-T</b>. Mean, 95 % t-interval and seeds; blue: adversarial; grey crosses: the own maps. Left, correlation over pixels that vary, standard → adversarial (l2 {LARGEST['l2']:g}): {moved[VARY]}. Right, μ of the mean map: {moved[FLAT]}. Clean accuracy, %: {moved['clean_accuracy']}. The correlation by radius, {kind} and Adam: {by_radius}."
+titles = {VARY: "correlation ρ", FLAT: "ROAR μ, points"}
 drawn_of = {title: experiment.where(of_grid, quantity=q) for q, title in titles.items()}
 crosses = {titles[FLAT]: experiment.where(of_grid, quantity=f"mu, {OWN}")}
-figures = plots.dots_each(drawn_of, list(GRID["model"]), colour, crosses)
+figures = plots.dots_each(drawn_of, list(of_grid["model"].unique()), colour, crosses)
 alt = f"Eight nets. Correlation: {moved[VARY]}. μ of the mean map: {moved[FLAT]}. Panel"
 plots.show_all(figures, alt=alt, finding=finding)
 
@@ -485,17 +488,17 @@ own, beyond = experiment.apart(mu, OWN, OTHER), experiment.apart(mu, MEAN, OWN)
 of_masks = experiment.apart(of_masks, "own", "another's")
 gaps = {"own − another's": own, "mean map − own": beyond, "own − another's, masks only": of_masks}
 for quantity, of in gaps.items():
-    of = of.assign(quantity=quantity, training=of["model"].map(TRAINED))
+    of = of.assign(quantity=quantity, training=of["model"].map(training_of))
     run.record_frame("BR-O", of, ["model", "metric", "training"], **of_images)
 credit = {metric: experiment.by_model(of) for metric, of in own.groupby("metric", sort=False)}
 listed = {m: experiment.listed(of) for m, of in own.groupby("metric", sort=False)}
 
 # %%
-titled = {m: {f"{m}: own − another's, points": experiment.where(own, metric=m)} for m in credit}
+titled = {m: {f"{m}, points": experiment.where(own, metric=m)} for m in credit}
 figures = [plots.dots(titled[m], list(of), colour) for m, of in credit.items()]
 for fig in figures:
     fig.axes[0].axvline(0, color="#888888", linewidth=1)
-finding = f"<b>Own − another's</b>, points of μ: mean, 95 % t-interval and seeds. ROAR: {listed['ROAR']}. KAR: {listed['KAR']}. Nets that see masks only, ROAR: {experiment.listed(of_masks)}. Mean map − own map, ROAR: {experiment.listed(beyond)}."
+finding = f"<b>Own − another's</b>, points of μ: mean, 95 % t-interval and seeds. ROAR: {listed['ROAR']}. KAR: {listed['KAR']}. Nets that see masks only, ROAR: {experiment.listed(of_masks)}."
 alt = f"Own minus another's map. ROAR: {listed['ROAR']}. KAR: {listed['KAR']}. Panel"
 plots.show_all(figures, alt=alt, finding=finding)
 
@@ -540,13 +543,12 @@ def retrained_curves(metric: str):
     lines = [(OWN, "standard", "#666666", "-"), (VARIANCE, "", "#D55E00", ":")]
     lines += [(OWN, STRONGEST[norm], kinds[norm], "-") for norm in LARGEST]
     of, flat = experiment.where(curves, metric=metric), experiment.where(curves, order=RANDOM)
-    drawn = [(f"{o} {m}".strip(), experiment.where(of, order=o, model=m), *how) for o, m, *how in lines]
+    drawn = [(f"{o} {m}".strip(), experiment.where(of, order=o, model=m), *style) for o, m, *style in lines]
     drawn.append((RANDOM, flat, "#888888", ":"))
     if metric == "ROAR":
         drawn.append(("only the mask of G standard", of_mask, "#009E73", "--"))
-    first = "largest" if metric == "ROAR" else "smallest"
     axes = ("fraction of the pixels replaced", "accuracy, %")
-    return plots.lines(drawn, "share", title=f"{metric}: {first} first", labels=axes)
+    return plots.lines(drawn, "share", title=f"{metric}: {REMOVE[metric]} first", labels=axes)
 
 
 # %%
