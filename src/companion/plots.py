@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -30,6 +31,10 @@ COLOURS = {
     "double backprop": "#56B4E9",
     "weight penalty": "#E69F00",
 }
+
+#: How the name of a net begins, and the method that trained it.
+_TRAINED = {"Standard": "standard", "AT": "adversarial", "JR": "jacobian", "no target": "jacobian"}
+_TRAINED |= {"NM": "noise modulation", "IR": "interpretation"}
 
 LEVEL = "#888888"  # what a value is compared with
 
@@ -71,7 +76,9 @@ def show(fig: Figure, *, alt: str, finding: str = "", width: str = "100%") -> Sh
         legend.set_frame_on(False)  # legends are made outside the style's context
         for text in legend.get_texts():
             text.set_color(_INK)
-    with plt.rc_context(STYLE):
+    with plt.rc_context(STYLE), warnings.catch_warnings():
+        # The page's font draws the letters, so it does not matter what Matplotlib's own font lacks
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         buffer = io.StringIO()
         fig.savefig(buffer, format="svg")
     plt.close(fig)
@@ -193,6 +200,12 @@ def one_of_each(labels: Tensor, count: int) -> list[int]:
     """Positions of the first image of each of the first `count` classes: nothing hand-picked."""
     values = labels.tolist()
     return [values.index(label) for label in sorted(set(values))[:count]]
+
+
+def training_colour(name: str) -> str:
+    """The colour of the method that trained a net, by how the net's name begins; IR's for controls."""
+    method = next((method for start, method in _TRAINED.items() if name.startswith(start)), "interpretation")
+    return COLOURS[method]
 
 
 def scale(picture: Tensor) -> float:
@@ -379,7 +392,7 @@ def named_points(
     for (name, row), place in zip(ordered.iterrows(), places, strict=True):
         axis.plot(row[x], row[y], "o", color=colour(name))
         axis.plot([row[x], edge], [row[y], place - down], color=colour(name), linewidth=0.5, alpha=0.6)
-        axis.text(edge, place - down, f" {name}", fontsize=8, va="center", color=_INK)
+        axis.text(edge, place - down, f" {name}", fontsize=9, va="center", color=_INK)
     axis.set(xlabel=x, ylabel=y)
     return fig
 

@@ -5,6 +5,7 @@ from companion.experiment.comparing import (
     agreement,
     bends,
     beside,
+    best,
     by_seed,
     changes,
     compared,
@@ -33,7 +34,7 @@ from companion.experiment.nets import (
 )
 from companion.experiment.noise_controls import noise_controls
 from companion.experiment.planted import planted_scores
-from companion.experiment.portable import portable
+from companion.experiment.portable import gradient_frames, portable
 from companion.experiment.retraining import (
     added,
     apart,
@@ -65,6 +66,7 @@ __all__ = [
     "area_under",
     "at_equal_accuracy",
     "bends",
+    "best",
     "beside",
     "by_model",
     "by_seed",
@@ -77,6 +79,7 @@ __all__ = [
     "direction",
     "flattening",
     "from_to",
+    "gradient_frames",
     "grid",
     "listed",
     "mean_difference",
