@@ -30,8 +30,7 @@ l2_step: float = 1.0  # in (0, inf): their length, l2; the code's 1 (2 in its pi
 linf_step: float = 0.5  # in (0, 1]: their length, linf, as a fraction of the largest radius; the code's 0.5 on CIFAR-10
 shares: list[float] = [0.4, 0.7, 0.9]  # in (0, 1): fractions of the pixels that are replaced; the paper's 0.1, 0.3, 0.5, 0.7, 0.9
 repeats: int = 1  # in [1, inf): nets retrained for each fraction, map and attributed net; the paper's 3
-random_repeats: int = 6  # in [1, inf): the same for the random order of each seed
-random_draws: int = 6  # in [1, inf): other random orders of each seed, scored like maps
+random_repeats: int = 6  # in [1, inf): nets for the random order of each seed, and other orders beside it
 unit: str = "pixel"  # one of pixel, entry: whole pixels, or every channel of a pixel on its own (Hooker et al.)
 fill: str = "channel_mean"  # one of channel_mean, mean, black, grey, white: what takes the place of a pixel
 leak_share: float = 0.01  # in (0, 1): besides `shares`, a fraction at which nets see masks alone
@@ -210,9 +209,9 @@ every = nets | experiment.train(others, seeds, announce=run.announce, **how)
 
 # %%
 FILL, METRIC = {"black": 0.0, "grey": 0.5, "white": 1.0}, {"largest": "ROAR", "smallest": "KAR"}
-REMOVE = {metric: remove for remove, metric in METRIC.items()}
+REMOVE = dict(zip(METRIC.values(), METRIC, strict=True))
 OWN, GX, OTHER, MEAN = "G", "GX", "another image's map", "mean map"
-RANDOM, AGAIN, VARIANCE = "random", "another random order", "pixel variance"
+RANDOM, AGAIN, ONE, VARIANCE = "random", "another random order", "one random net", "pixel variance"
 
 
 def curve(seed: int, order: str, model="", remove="largest", again=repeats, draw=0, **what) -> dict:
@@ -240,8 +239,9 @@ def maps_of(model: str, seed: int) -> dict:
 # %%
 by_variance = experiment.one_order(images.x_train.std(0))
 asked = [curve(seed, RANDOM, again=random_repeats) for seed in seeds]
-draws = {f"draw {k}": 10_000 * (k + 1) for k in range(random_draws)}  # fresh nets, too
-asked += [curve(s, AGAIN, name, draw=draw + s) for s in seeds for name, draw in draws.items()]
+draws = [(seed, k) for seed in seeds for k in range(random_repeats)]  # other orders, fresh nets
+asked += [curve(s, AGAIN, f"draw {k}", draw=10_000 * (k + 1) + s) for s, k in draws]
+asked += [curve(s, ONE, f"draw {k}") | {"seeds": [1000 + s * random_repeats + k]} for s, k in draws]
 for (model, seed), net in every.items():
     for order, chosen in maps_of(model, seed).items():
         removed = ["largest"] if model in OTHERS or order == MEAN else METRIC
@@ -318,9 +318,9 @@ plots.save(plots.gallery(rows, columns=columns, pixels="all", cell=1.4), run.fol
 # %%
 given = {"count": planted_images, "unit": unit}
 found = {seed: experiment.planted_scores(images, replace(base, seed=seed), **given) for seed in seeds}
-planted = pd.DataFrame({"seed": seed, **row} for seed, rows in found.items() for row in rows)
+planted = pd.DataFrame({"seed": seed, **row} for seed, rows in found.items() for row in rows).dropna()
 run.record_frame("BR-P", planted, ["metric"], map="planted")
-nothing = alone[AGAIN].groupby(["seed", "metric"], as_index=False)["value"].mean()
+nothing = experiment.apart(mu, AGAIN, ONE)
 size, of_nothing = alone[AGAIN]["value"].abs().mean(), experiment.mean_difference(nothing)
 for order, of in {AGAIN: nothing, VARIANCE: alone[VARIANCE]}.items():
     run.record_frame("BR-R", of.assign(quantity="mu"), ["metric"], map=order, **of_images)
@@ -329,9 +329,8 @@ run.record("BR-R", "mean |mu|", size, n=len(alone[AGAIN]), map=AGAIN, **of_image
 # %%
 rows = [planted.assign(model="planted label: " + planted["quantity"].replace("mu", "μ"))]
 rows += [of.assign(model=f"{o}: μ") for o, of in ((VARIANCE, alone[VARIANCE]), (AGAIN, nothing))]
-caption = f"<b>BR-P, BR-R</b>, points of accuracy, mean ± sd over {len(seeds)} seed(s); the last two on {images.label}. Other random orders: {random_draws} a seed, one map's retrainings each; under KAR their nets are the same, so μ is minus that under ROAR. On average {of_nothing}; a single one is off by {size:.1f}."
-table = pd.concat(rows).dropna(subset=["value"])
-show.measured(table, columns="metric", digits=2, best=False, caption=caption)
+caption = f"<b>BR-P, BR-R</b>, points of accuracy, mean ± sd over {len(seeds)} seed(s); the last two on {images.label}. Another random order: {len(nothing)} pairs of nets, none in two pairs; under KAR the nets are the same, so μ is minus that under ROAR. On average {of_nothing}; a single one is off by {size:.1f}."
+show.measured(pd.concat(rows), columns="metric", digits=2, best=False, caption=caption)
 
 # %% [markdown]
 # (br-n)=

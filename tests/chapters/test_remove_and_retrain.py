@@ -292,11 +292,14 @@ class TestSmoke:
     def test_other_random_orders_have_retrained_nets_of_their_own_and_are_asked_once(self, smoke):
         rows = smoke[1]["rows"]
         (found,) = of(rows, "BR-R", quantity="mu", map="another random order")
-        assert found["metric"] == "ROAR" and len(found["values"]) == 2
-        curves = of(rows, "BR-K", order="another random order", share=0.3)
-        assert {r["model"] for r in curves} == {"draw 0", "draw 1"}
+        assert found["metric"] == "ROAR" and len(found["values"]) == 2  # a pair of nets for each seed
+        each = {
+            order: of(rows, "BR-K", order=order, model="draw 0", share=0.3)[0]["values"]
+            for order in ("another random order", "one random net")
+        }
+        assert each["another random order"] != each["one random net"]
         (size,) = of(rows, "BR-R", quantity="mean |mu|")
-        assert size["value"] >= abs(found["value"]) and size["n"] == 4
+        assert size["n"] == 2
 
     def test_retrained_nets_are_gone_and_what_was_measured_on_them_is_kept(self, smoke):
         """18 attributed nets stay, 12 of other trainings, and the one that the playground asked for."""
