@@ -120,7 +120,7 @@ def plan(
             of_profile,
             notebooks.read(notebooks.source_path(name)),
             package,
-            _data(values),
+            data_of(values),
         )
         for name, values, of_profile in settled
     ]
@@ -137,7 +137,7 @@ def _having(profile: str) -> list[str]:
     return having
 
 
-def _data(values: Mapping[str, Any]) -> str:
+def data_of(values: Mapping[str, Any]) -> str:
     """Return the identity of the data sets a run reads, once it is certain that they are there.
 
     They are the parameter `dataset`, and `X_dataset` of every part X that the parameter `X` switches on.
@@ -169,7 +169,7 @@ def run(jobs: Sequence[Job], at_once: int = 1, force: bool = False) -> int:
     """
     clock = time.monotonic()
     with ExitStack() as stack:
-        stack.enter_context(_signals())
+        stack.enter_context(signals())
         for job in jobs:
             stack.enter_context(_lock(job))
         for job in jobs:
@@ -236,7 +236,7 @@ def _lock(job: Job) -> Iterator[None]:
 
 
 @contextmanager
-def _signals() -> Iterator[None]:
+def signals() -> Iterator[None]:
     """Turn the signals that end a process into an exception, so that kernels are ended first."""
 
     def stop(number: int, frame: FrameType | None) -> None:
