@@ -156,7 +156,7 @@ def gather(folder: Path) -> None:
     config = json.loads((folder / "sweep.json").read_text("utf-8"))
     runs = [_recorded(run) for run in config["runs"]]
     lines = [
-        {"run": Path(run["folder"]).name}
+        {"run": run["label"]}
         | {f"set {name}": value for name, value in run["setting"].items()}
         | {name: value for name, value in row.items() if name not in _LISTS}
         for run in runs
@@ -183,6 +183,7 @@ def _config(sweep: Sweep, executor: str, at_once: int) -> dict[str, Any]:
     python = f"{shlex.quote(sys.executable)} -m"
     runs = [
         {
+            "label": job.label,
             "folder": f"{job.profile}/{job.label}",
             "setting": dict(setting),
             "command": job.command.replace("companion", f"{python} companion.publishing.cli", 1),
@@ -212,7 +213,7 @@ def _command(
         command += ["--cores", str(at_once * config["runs"][0]["threads"])]
     else:
         command += ["--jobs", str(at_once)]
-    return [*command, "--forcerun", "table", *(f"{job.profile}/{job.label}/run.json" for job in stale)]
+    return [*command, "--forcerun", "table", *(f"{sweep.folder}/done/{job.label}" for job in stale)]
 
 
 def _snakemake(command: Sequence[str]) -> int:
