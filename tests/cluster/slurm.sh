@@ -53,6 +53,8 @@ CONF
 }
 
 stop() {
+    timeout 10 scancel --partition main || true
+    sleep 1
     for daemon in slurmd slurmctld munged; do
         if [ -f "$folder/run/$daemon.pid" ]; then kill "$(cat "$folder/run/$daemon.pid")" || true; fi
     done

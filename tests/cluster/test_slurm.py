@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from companion.publishing.running import sweeps
 from tests.cluster import sweep
 from tests.cluster.sweep import FOUR, THREE
 from tests.publishing.conftest import checkout  # noqa: F401
@@ -62,20 +63,21 @@ def jobs() -> dict[str, str]:
 
 def test_a_job_is_cancelled_and_the_sweep_goes_on(slurm, checkout):  # noqa: F811
     sweep.prepare(checkout)
-    process = sweep.begin(*THREE, "--executor", "slurm", "--jobs", "6")
-    kernel = wait_for(lambda: sweep.kernel(checkout), 250)
-    (job,) = jobs().values()  # the last of the six; the others have ended
-    subprocess.run(["scancel", job], check=True)
-    said = sweep.end(process, 1)
+    label = sweeps.plan("small", "quick", ["seeds=2", "eps=0.2"]).jobs[0].label
+    with sweep.begun(*THREE, "--executor", "slurm", "--jobs", "6") as process:
+        kernel = wait_for(lambda: sweep.kernel(checkout), 250)
+        (job,) = [number for comment, number in jobs().items() if label in comment]
+        subprocess.run(["scancel", job], check=True)
+        said = sweep.end(process, 1)
     assert "1 runs are missing; the same command again runs them" in said
     wait_for(lambda: not alive(kernel), 40)
     assert leftovers(checkout.folder("small")) == []
     assert len(list(checkout.folder("small").parent.glob("small*"))) == 5
 
-    said = sweep.end(sweep.begin(*THREE, "--executor", "slurm", "--jobs", "6"), 0)
+    said = sweep.whole(*THREE, "--executor", "slurm", "--jobs", "6")
     assert "6 runs: 5 up to date, 1 to run" in said and sweep.ran(said) == 1
     assert sweep.table(checkout) == sweep.expected(3)
 
-    said = sweep.end(sweep.begin(*FOUR, "--executor", "slurm", "--jobs", "6"), 0)
+    said = sweep.whole(*FOUR, "--executor", "slurm", "--jobs", "6")
     assert "8 runs: 6 up to date, 2 to run" in said and said.count("has been submitted") == 2
     assert sweep.table(checkout) == sweep.expected(4)

@@ -100,19 +100,19 @@ def test_the_page_shows_runs_side_by_side_and_takes_no_text_for_markup():
 @pytest.mark.slow
 def test_a_sweep_that_is_interrupted_goes_on(checkout):
     sweep.prepare(checkout)
-    process = sweep.begin(*THREE, "--jobs", "2")
-    kernel = wait_for(lambda: sweep.kernel(checkout), 200)
-    process.send_signal(signal.SIGINT)
-    assert "companion: interrupted; all kernels ended" in sweep.end(process, 130)
+    with sweep.begun(*THREE, "--jobs", "2") as process:
+        kernel = wait_for(lambda: sweep.kernel(checkout), 200)
+        process.send_signal(signal.SIGINT)
+        assert "companion: interrupted; all kernels ended" in sweep.end(process, 130)
     wait_for(lambda: not alive(kernel), 20)
     complete = [path for path in checkout.folder("small").parent.glob("small*") if path.is_dir()]
     assert leftovers(checkout.folder("small")) == []
 
-    said = sweep.end(sweep.begin(*THREE, "--jobs", "2"), 0)
+    said = sweep.whole(*THREE, "--jobs", "2")
     assert sweep.ran(said) == 6 - len(complete) > 0
     assert sweep.table(checkout) == sweep.expected(3)
 
-    said = sweep.end(sweep.begin(*FOUR, "--jobs", "2"), 0)
+    said = sweep.whole(*FOUR, "--jobs", "2")
     assert "8 runs: 6 up to date, 2 to run" in said and said.count(": done in ") == 2
     assert sweep.table(checkout) == sweep.expected(4)
     assert (checkout.root / sweep.FOLDER / "index.html").read_text("utf-8").count("<circle") == 8
@@ -123,11 +123,11 @@ def test_a_sweep_that_is_interrupted_goes_on(checkout):
 def test_a_run_that_fails_leaves_the_others_and_its_earlier_results(checkout):
     sweep.prepare(checkout)
     (checkout.root / "kernel").touch()
-    assert sweep.ran(sweep.end(sweep.begin("-p", "eps=0.1,0.2"), 0)) == 2
+    assert sweep.ran(sweep.whole("-p", "eps=0.1,0.2")) == 2
     notebook = checkout.root / "notebooks" / "small.ipynb"
     before = (checkout.folder("small") / "run.json").read_bytes()
     notebook.write_text(notebook.read_text().replace("import os", "assert eps > 0.1; import os"))
-    said = sweep.end(sweep.begin("-p", "eps=0.1,0.2"), 1)
+    said = sweep.whole("-p", "eps=0.1,0.2", status=1)
     assert "2 runs: 0 up to date, 2 to run" in said
     assert "small: not complete; log: runs/quick/small.failed/log.txt" in said
     assert "1 runs are missing; the same command again runs them" in said

@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from companion.files import write_atomic
+from companion.locks import lock
 from companion.publishing import paths
 from companion.publishing.pages import side_by_side
 from companion.publishing.paths import UserError
@@ -128,12 +129,12 @@ def start(sweep: Sweep, executor: str = "local", at_once: int = 1) -> int:
     print(
         f"{len(sweep.jobs)} runs: {len(sweep.jobs) - len(stale)} up to date, {len(stale)} to run", flush=True
     )
-    lock = FileLock(folder / ".lock")
+    held = lock(folder / ".lock")
     try:
-        lock.acquire(timeout=0)
+        held.acquire(timeout=0)
     except Timeout:
         raise UserError(f"this sweep is already being run ({paths.shown(folder)}); wait for it") from None
-    with lock:
+    with held:
         config = _config(sweep, executor, at_once)
         write_atomic(folder / "sweep.json", json.dumps(config, indent=1) + "\n")
         status = _snakemake(_command(sweep, stale, config, executor, at_once))
