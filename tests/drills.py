@@ -612,7 +612,7 @@ def main() -> int:
         found.append(
             {"drill": name, "what": drill.__doc__, "tries": tries, "losses": len(losses), "seconds": seconds}
         )
-    if not os.environ.get("NOKEEP"): keep(found)
+    keep(found)
     return int(any(row["losses"] for row in found))
 
 
