@@ -22,6 +22,7 @@ RUN_META = (
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 # The part of MathJax that TeX input with HTML output can ask for: 2.3 MB of the package's 24 MB.
 MATHJAX_PARTS = ["tex-mml-chtml.js", "input/tex/extensions", "output/chtml/fonts/woff-v2"]
+IMPORTS = re.compile("import |from ")
 
 NOT_RUN = """\
 ```{{warning}}
@@ -37,13 +38,15 @@ def executed_path(root: Path, profile: str, docname: str) -> Path:
 
 
 def prepare(notebook: dict) -> dict:
-    """Return the executed notebook as a page shows it: injected cell folded, no outputs of widgets."""
+    """Return the executed notebook as a page shows it: no outputs of widgets; what a run injects, and
+    imports, folded, so that a reader meets the chapter's first picture first."""
     notebook["metadata"].pop("widgets", None)
     for cell in notebook["cells"]:
         if cell["cell_type"] != "code":
             continue
         tags = cell["metadata"].setdefault("tags", [])
-        if "injected-parameters" in tags and "hide-input" not in tags:
+        folded = "injected-parameters" in tags or IMPORTS.match(_text(cell))
+        if folded and "hide-input" not in tags:
             tags.append("hide-input")
         cell["outputs"] = [output for output in map(_without_widget, cell["outputs"]) if output is not None]
         what = _content(_text(cell), tags)
@@ -68,7 +71,7 @@ def _content(source: str, tags: list[str]) -> str:
     lines = source.count("\n") + 1
     size = f"{lines} line{'s' * (lines > 1)}"
     if not names:
-        return f"{'imports and setup' if re.match('import |from ', source) else 'source'}, {size}"
+        return f"{'imports and setup' if IMPORTS.match(source) else 'source'}, {size}"
     return f"source: {', '.join(names[:3])}{', …' * (len(names) > 3)}; {size}"
 
 

@@ -31,6 +31,10 @@ COLOURS = {
     "weight penalty": "#E69F00",
 }
 
+#: How the name of a net begins, and the method that trained it.
+_TRAINED = {"Standard": "standard", "AT": "adversarial", "JR": "jacobian", "no target": "jacobian"}
+_TRAINED |= {"NM": "noise modulation", "IR": "interpretation"}
+
 LEVEL = "#888888"  # what a value is compared with
 
 SIGNED = "RdBu_r"  # red: the output rises with the pixel; blue: it falls; white: zero
@@ -193,6 +197,12 @@ def one_of_each(labels: Tensor, count: int) -> list[int]:
     """Positions of the first image of each of the first `count` classes: nothing hand-picked."""
     values = labels.tolist()
     return [values.index(label) for label in sorted(set(values))[:count]]
+
+
+def training_colour(name: str) -> str:
+    """The colour of the method that trained a net, by how the net's name begins; IR's for controls."""
+    method = next((method for start, method in _TRAINED.items() if name.startswith(start)), "interpretation")
+    return COLOURS[method]
 
 
 def scale(picture: Tensor) -> float:
@@ -379,7 +389,7 @@ def named_points(
     for (name, row), place in zip(ordered.iterrows(), places, strict=True):
         axis.plot(row[x], row[y], "o", color=colour(name))
         axis.plot([row[x], edge], [row[y], place - down], color=colour(name), linewidth=0.5, alpha=0.6)
-        axis.text(edge, place - down, f" {name}", fontsize=8, va="center", color=_INK)
+        axis.text(edge, place - down, f" {name}", fontsize=9, va="center", color=_INK)
     axis.set(xlabel=x, ylabel=y)
     return fig
 

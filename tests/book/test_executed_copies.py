@@ -63,6 +63,15 @@ def test_a_fold_says_what_it_hides(extension, source, tags, says):
     assert labels["code_prompt_hide"] == says.replace("Show", "Hide")
 
 
+@pytest.mark.parametrize(
+    ("source", "tags"), [("from a import b\n\nb()", ["hide-input"]), ("imported = 1", [])]
+)
+def test_imports_are_folded_and_nothing_else(extension, source, tags):
+    assert (
+        extension.prepare(new_notebook(cells=[new_code_cell(source)]))["cells"][0]["metadata"]["tags"] == tags
+    )
+
+
 def test_a_widget_leaves_its_picture_or_nothing(extension):
     bare = new_output("display_data", data={WIDGET: {}, "text/plain": "IntSlider()"})
     pictured = new_output("display_data", data={WIDGET: {}, "text/plain": "VBox()", "image/png": "AAAA"})

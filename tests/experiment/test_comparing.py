@@ -91,3 +91,8 @@ RISES, FALLS, UNCLEAR = [0.9], [-0.9], [0.4]
 )
 def test_origins_agree_unless_one_rises_and_one_falls(found, words):
     assert experiment.agreement(found, 8) == words
+
+
+def test_best_has_the_largest_mean_among_the_models_of_its_kind_alone():
+    of = frame({"a, 1": (1, 5), "a, 2": (2, 2), "a b, 1": (9, 9), "b, 1": (0, 0)})
+    assert experiment.best(of, ("a", "b")) == {"a": "a, 1", "b": "b, 1"}

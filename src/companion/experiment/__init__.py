@@ -5,6 +5,7 @@ from companion.experiment.comparing import (
     agreement,
     bends,
     beside,
+    best,
     by_seed,
     changes,
     compared,
@@ -32,7 +33,7 @@ from companion.experiment.nets import (
 )
 from companion.experiment.noise_controls import noise_controls
 from companion.experiment.planted import planted_scores
-from companion.experiment.portable import portable
+from companion.experiment.portable import gradient_frames, portable
 from companion.experiment.retraining import (
     apart,
     area_under,
@@ -59,6 +60,7 @@ __all__ = [
     "area_under",
     "at_equal_accuracy",
     "bends",
+    "best",
     "beside",
     "by_model",
     "by_seed",
@@ -70,6 +72,7 @@ __all__ = [
     "differences",
     "direction",
     "flattening",
+    "gradient_frames",
     "measure",
     "measure_untrained",
     "mu_kar",

@@ -41,6 +41,15 @@ def where(frame: pd.DataFrame, **labels: object) -> pd.DataFrame:
     return frame
 
 
+def best(frame: pd.DataFrame, kinds: Sequence[str]) -> dict[str, str]:
+    """Of the models whose names begin with a kind and a comma: the one with the largest mean value, by kind.
+
+    frame: with the columns model and value.
+    """
+    mean = frame.groupby("model")["value"].mean()
+    return {kind: mean[mean.index.str.startswith(f"{kind}, ")].idxmax() for kind in kinds}
+
+
 def by_seed(frame: pd.DataFrame, more: str, less: str) -> pd.Series:
     """The values of the model `more` minus those of `less`, by seed.
 

@@ -1,12 +1,14 @@
-"""Trained nets and test images as plain values, for a page that computes with them itself."""
+"""Trained nets, their gradients and test images as plain values, for a page without a kernel."""
 
 from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
 import torch
 
-from companion import models, store
+from companion import models, plots, saliency, store
 from companion.data import Images
+from companion.experiment.nets import Nets
 from companion.training import Recipe
 
 
@@ -28,3 +30,20 @@ def portable(
         "pictures": pixels.numpy().tobytes(),
         "labels": y[first].tolist(),
     }
+
+
+def gradient_frames(
+    nets: Nets, accuracy: pd.DataFrame, x: torch.Tensor, y: torch.Tensor, *, device: str = "cpu"
+) -> dict[tuple[Any], tuple[dict[str, bytes], dict[str, str]]]:
+    """For a slider over the nets' names: the true class's logit gradient of each image, and the accuracies.
+
+    nets: of one seed. accuracy: per cent, with the columns model, attack and value. x: (B, C, H, W) with
+    labels y. Each gradient is a PNG on a scale of its own.
+    """
+    told = accuracy.set_index(["model", "attack"])["value"]
+    made = {}
+    for (name, _), recipe in nets.items():
+        gradients = saliency.input_gradient(store.get(recipe, device=device), x, y)
+        pictures = {f"image {i + 1}": plots.png(g, limit=plots.scale(g)) for i, g in enumerate(gradients)}
+        made[(name,)] = (pictures, {attack: f"{value:.1f} %" for attack, value in told[name].items()})
+    return made
