@@ -40,7 +40,7 @@ norm: str = "l2"  # one of l2, linf, folder:PATH: the norm
 note: str = "plain"  # any text
 """
 CELLS = [f"import time\ntime.sleep(0.1)\nrun.record('T1', 'step', {i} * eps, cell={i})" for i in range(8)]
-RUN = [sys.executable, "-m", "companion.publishing.cli", "run", "small"]
+RUN = [sys.executable, "-m", "companion.publishing", "run", "small"]
 #: Two nets in two processes; prints the weights' hashes.
 TRAIN = """
 from companion import store
@@ -607,7 +607,10 @@ def main() -> int:
                 os.environ.update(before)
         seconds = round(time.monotonic() - began)
         print(
-            f"{name}: {tries} tries, {len(losses)} losses, {seconds} s", *(loss[:300] for loss in losses[:10]), sep="\n  ", flush=True
+            f"{name}: {tries} tries, {len(losses)} losses, {seconds} s",
+            *(loss[:300] for loss in losses[:10]),
+            sep="\n  ",
+            flush=True,
         )
         found.append(
             {"drill": name, "what": drill.__doc__, "tries": tries, "losses": len(losses), "seconds": seconds}

@@ -51,7 +51,7 @@ def prepare(checkout: Checkout) -> None:
 def begun(*arguments: str) -> Iterator[subprocess.Popen]:
     """`companion sweep small` under way; it hears Ctrl-C, even where these tests run under nohup."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    command = [sys.executable, "-m", "companion.publishing.cli", "sweep", "small", *arguments]
+    command = [sys.executable, "-m", "companion.publishing", "sweep", "small", *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     signal.signal(signal.SIGINT, before)
     try:

@@ -187,7 +187,7 @@ def _config(sweep: Sweep, executor: str, at_once: int) -> dict[str, Any]:
             "label": job.label,
             "folder": f"{job.profile}/{job.label}",
             "setting": dict(setting),
-            "command": job.command.replace("companion", f"{python} companion.publishing.cli", 1),
+            "command": job.command.replace("companion", f"{python} companion.publishing", 1),
             **found,
         }
         for job, setting in zip(sweep.jobs, sweep.settings, strict=True)
