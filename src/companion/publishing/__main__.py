@@ -1,4 +1,4 @@
-"""`companion`, and `python -m companion.publishing`: Ctrl-C is answered in one line from the first import on."""
+"""`companion` and `python -m companion.publishing`: Ctrl-C is one line from the first import on."""
 
 import sys
 
