@@ -18,7 +18,7 @@ from companion.publishing.running.runner import KEEP_MEMORY
 
 HERE = Path(__file__).resolve().parent
 SUITES = ("attacks", "gradients", "training", "many")
-EXTRA = ("reference", "book")  # longer; run when named
+EXTRA = ("reference", "book", "growth")  # run when named
 
 
 def main() -> int:

@@ -135,7 +135,7 @@ def start(sweep: Sweep, executor: str = "local", at_once: int = 1) -> int:
     except Timeout:
         raise UserError(f"this sweep is already being run ({paths.shown(folder)}); wait for it") from None
     with held:
-        config = _config(sweep, executor, at_once)
+        config = config_of(sweep, executor, at_once)
         write_atomic(folder / "sweep.json", json.dumps(config, indent=1) + "\n")
         status = _snakemake(_command(sweep, stale, config, executor, at_once))
     missing = [job for job in sweep.jobs if not runner.is_up_to_date(job)]
@@ -176,7 +176,7 @@ def _recorded(run: dict[str, Any]) -> dict[str, Any]:
     return run | {"rows": rows, "record": runner.read_record(folder)}
 
 
-def _config(sweep: Sweep, executor: str, at_once: int) -> dict[str, Any]:
+def config_of(sweep: Sweep, executor: str, at_once: int) -> dict[str, Any]:
     """What the Snakefile reads."""
     found = budget(sweep.jobs[0])
     if executor == "local":
