@@ -75,8 +75,8 @@ def _runs() -> Table:
 def _nets() -> Table:
     table = Table(
         "The store",
-        "Perceptrons of 16 and 16 units on digits; the same weights under every name. `look up`: which of them "
-        "are there, each file read and its checksum computed.",
+        "Perceptrons of 16 and 16 units on digits; the same weights under every name. `look up`: which of "
+        "them are there, each file read and its checksum computed.",
     )
     before = os.environ.get("COMPANION_STORE")
     first = Recipe(part("digits", n_train=200), part("mlp", hidden=(16, 16)), epochs=1)
