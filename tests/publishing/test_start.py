@@ -1,5 +1,6 @@
 """The command's first moments."""
 
+import errno
 import sys
 
 import pytest
@@ -20,3 +21,18 @@ def test_ctrl_c_during_the_imports_is_one_line(monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         start.main()
     assert ended.value.code == 130 and capsys.readouterr().err == "companion: interrupted\n"
+
+
+def test_a_full_disk_is_one_line(monkeypatch, capsys):
+    from companion.publishing import cli
+    from companion.publishing.running import runner
+
+    def full(*given):
+        raise OSError(errno.ENOSPC, "No space left on device", "runs/x")
+
+    monkeypatch.setattr(runner, "plan", full)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["run"])
+    assert ended.value.code == 1
+    said = "companion: No space left on device (runs/x); make room, then repeat the command\n"
+    assert capsys.readouterr().err == said

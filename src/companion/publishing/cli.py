@@ -4,6 +4,7 @@ clean | fetch`.
 Exit status: 0 done; 1 something ran and failed; 2 the user must fix what one line on stderr says.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -220,6 +221,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("companion: interrupted", err=True)
         status = 130
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EROFS):
+            raise
+        where = error.filename or paths.runs_dir()
+        click.echo(f"companion: {error.strerror} ({where}); make room, then repeat the command", err=True)
+        status = 1
     except runner.Terminated as ended:
         click.echo("companion: interrupted; all kernels ended, nothing unfinished was kept", err=True)
         status = 128 + ended.args[0]
