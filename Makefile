@@ -3,7 +3,7 @@ PYTHON  ?= python3
 PROFILE ?= quick
 PORT    ?= 8000
 # Chapters at the same time, each with its share of the cores and about 1.2 GB of memory; a GPU gets one.
-JOBS    ?= $(if $(filter gpu paper,$(PROFILE)),1,$(shell $(BIN)/python -c "import os; print(min(4, os.cpu_count()))"))
+JOBS    ?= $(if $(filter gpu paper,$(PROFILE)),1,$(shell $(BIN)/python -c "from companion.publishing.running.provenance import cores; print(min(4, cores()))"))
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -12,8 +12,14 @@ HTML := _build/html
 # A worker for each core, one torch thread each; the chapters' files come first, since they take longest.
 PYTEST = $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
-# An environment that is there is used, whatever $(PYTHON) is; an interrupted one lacks pip and is made again.
-VENV_READY = $(and $(wildcard $(BIN)/python),$(wildcard $(BIN)/pip))
+# Settings of the user that would let pip install elsewhere, or packages in the home folder hide the locked ones.
+export PIP_USER := 0
+export PYTHONNOUSERSITE := 1
+unexport PIP_TARGET PIP_PREFIX
+
+# An environment that is there is used, whatever $(PYTHON) is. It is made again where it was interrupted (no pip), where its
+# Python is gone, and where the folder was moved, since its programs name the place they were installed in.
+VENV_READY = $(shell $(BIN)/python -c "" 2>/dev/null && grep -qsF "$$(cd $(BIN) && pwd -P)/python" $(BIN)/pip && echo yes)
 
 # Runs on any Python since 2.7; prints what is wrong with it, nothing when it can make the environment.
 CHECK = import pkgutil, sys; there = [m[1] for m in pkgutil.iter_modules()]; \
@@ -29,7 +35,7 @@ REFUSE = $(error $(PYTHON) $(PROBLEM), or name another Python: make $(or $(MAKEC
 TWINS = $(patsubst %.py,%.ipynb,$(wildcard notebooks/*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help book test test-fast serve lab twins lock clean
+.PHONY: help book test test-fast serve lab twins lock clean again
 
 help:
 	@echo "make book [PROFILE=quick]   run every chapter and build the pages (profiles: smoke, quick, recorded, gpu, paper);"
@@ -60,6 +66,8 @@ test-fast: $(VENV)/.installed
 
 serve: $(VENV)/.installed
 	@test -f $(HTML)/index.html || $(MAKE) book
+	@$(BIN)/python -c "import socket; socket.create_server(('127.0.0.1', $(PORT)))" 2>/dev/null || \
+		{ echo "port $(PORT) cannot be used (taken?): name another, such as make serve PORT=8765" >&2; exit 1; }
 	@echo "== The book is at http://127.0.0.1:$(PORT)/ until you press Ctrl-C"
 	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory $(HTML)
 
@@ -86,10 +94,10 @@ clean:
 	rm -rf _build
 
 # The stamp is newer than what it was installed from, so a changed lock file installs again.
-$(VENV)/.installed: requirements.lock requirements-oracles.lock pyproject.toml
+$(VENV)/.installed: requirements.lock requirements-oracles.lock pyproject.toml $(if $(VENV_READY),,again)
 	$(if $(VENV_READY),,$(if $(PROBLEM),$(REFUSE)))
 	@echo "== 1/3 $(if $(VENV_READY),Using $(VENV),Making $(VENV) with $$($(PYTHON) --version))"
-	@$(if $(VENV_READY),,$(PYTHON) -m venv $(VENV))
+	@$(if $(VENV_READY),,$(PYTHON) -m venv --clear $(VENV))
 	@echo "== 2/3 Installing the locked packages (about 2 minutes, 6 GB with the CUDA libraries of torch)"
 	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --disable-pip-version-check --no-deps --require-hashes -r requirements-oracles.lock

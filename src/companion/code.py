@@ -17,12 +17,13 @@ PUBLISHING = "publishing"
 
 
 @lru_cache
-def fingerprint(*modules: str) -> str:
+def fingerprint(*modules: str, without: str = "") -> str:
     """16 hex digits for the code of the package's modules and of what they import of it, as first asked for.
 
     modules: dotted names, such as "companion.attacks.pgd". Imported third-party code does not count.
+    without: as in `reached`.
     """
-    return code_hash({name: _read(name) for name in reached(*modules)})
+    return code_hash({name: _read(name) for name in reached(*modules, without=without)})
 
 
 @lru_cache
@@ -32,17 +33,18 @@ def science_hash() -> str:
     return code_hash({p.relative_to(PACKAGE).as_posix(): p.read_text("utf-8") for p in paths})
 
 
-def reached(*modules: str) -> set[str]:
+def reached(*modules: str, without: str = "") -> set[str]:
     """The package's modules that `modules` are made of: themselves and all they import, in functions too.
 
     A name imported from a subpackage leads to the module that the subpackage's __init__ takes it from; a
     subpackage imported as a whole leads to everything its __init__ imports.
+    without: a module that is neither counted nor followed.
     """
     found: set[str] = set()
     waiting = list(modules)
     while waiting:
         name = waiting.pop()
-        if name not in found:
+        if name not in found and name != without:
             found.add(name)
             waiting += _imports(name)
     return found

@@ -1,5 +1,6 @@
-"""The one way files are written."""
+"""The one way files are written, and where those are that outlive a checkout."""
 
+import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -16,3 +17,26 @@ def write_atomic(path: Path, content: str | bytes) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def cache_folder() -> Path:
+    """The user's cache of this package; in the folder for temporary files where the user has no home."""
+    try:
+        home = Path.home()
+    except RuntimeError:
+        home = Path(tempfile.gettempdir())
+    return home / ".cache" / "companion"
+
+
+def expanded(path: str | os.PathLike) -> Path:
+    """The path with ~ replaced by the home folder. Raises ValueError where there is none."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{path}: no home folder is known here; write the whole path") from None
+
+
+def sha256(file: Path) -> str:
+    """SHA-256 of a file's bytes, as hex digits."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -75,7 +76,9 @@ def show(fig: Figure, *, alt: str, finding: str = "", width: str = "100%") -> Sh
         legend.set_frame_on(False)  # legends are made outside the style's context
         for text in legend.get_texts():
             text.set_color(_INK)
-    with plt.rc_context(STYLE):
+    with plt.rc_context(STYLE), warnings.catch_warnings():
+        # The page's font draws the letters, so it does not matter what Matplotlib's own font lacks
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         buffer = io.StringIO()
         fig.savefig(buffer, format="svg")
     plt.close(fig)

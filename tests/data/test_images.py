@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from companion import data
-from companion.data import folders, images, sources
-from companion.data.sources import MNIST_SMALL, MNIST_SMALL_SHA256
+from companion.data import folders, packaged, sources
+from companion.data.origins import MNIST_SMALL, MNIST_SMALL_SHA256
 
 from .conftest import IDX_NAMES, change_unseen, mnist_arrays
 
@@ -72,7 +72,7 @@ def test_damaged_small_mnist_is_named(damage, tmp_path, monkeypatch):
         other_arrays(file, y_test=np.array([print], dtype=object))
     elif damage != "gone":
         file.write_bytes(damaged(MNIST_SMALL.read_bytes(), damage))
-    for module in (images, sources):
+    for module in (packaged, sources):
         monkeypatch.setattr(module, "MNIST_SMALL", file)
     with pytest.raises(ValueError, match=r"mnist_small.npz.*install the package again") as error:
         data.load("mnist_small")
@@ -296,7 +296,9 @@ def test_grey_among_coloured_images(tmp_path, write_images):
 def test_images_of_several_sizes(tmp_path, write_images):
     folder = write_images(tmp_path / "pictures", 4)
     write_images(folder, 1, size=(8, 6))
-    with pytest.raises(ValueError, match=r"000.png is 6x8 and .*001.png is 6x6; .*size=N"):
+    with pytest.raises(
+        ValueError, match=r"000.png is 6x8 and .*001.png is 6x6; make copies of one size, .* size=6"
+    ):
         data.load(f"folder:{folder}")
     loaded = data.load(f"folder:{folder}", size=5)
     assert loaded.x_train.shape == (6, 3, 5, 5)

@@ -11,7 +11,7 @@ import pytest
 
 from companion import data, store
 from companion.code import PACKAGE, reached
-from companion.data import sources
+from companion.data import listing
 from companion.data.sources import data_root
 from companion.training.recipe import Recipe, Target, part
 
@@ -43,9 +43,11 @@ def test_no_import_is_hidden_and_images_do_not_depend_on_the_code_that_draws_poi
     }
     assert everything <= reached("companion.data")
     drawing = {f"companion.data.{name}" for name in ("toys", "block_mnist", "augmentation")}
-    assert everything - drawing == reached("companion.data.images")
+    helpers = {f"companion.{name}" for name in ("code", "defaults", "files")}
+    assert everything - drawing == reached("companion.data.images") - helpers
     assert reached("companion.data.toys") == {"companion.data.toys", "companion.data.image_set"}
-    assert reached("companion.data.sources") == {"companion.data.sources"}  # and so no circle
+    finding = {f"companion.{name}" for name in ("data.sources", "data.listing", "data.origins", "files")}
+    assert reached("companion.data.sources") == finding  # and so no circle
 
 
 def test_unknown_attribute_of_the_package():
@@ -172,7 +174,7 @@ def test_identity_of_small_mnist_is_its_content():
 def pictures(request, tmp_path, write_images, monkeypatch):
     """A folder of images whose listing was just made and is not trusted yet, or is remembered at once."""
     if request.param == "remembered":
-        monkeypatch.setattr(sources, "_SETTLED_NS", -(10**12))
+        monkeypatch.setattr(listing, "_SETTLED_NS", -(10**12))
     return write_images(tmp_path / "pictures")
 
 
@@ -216,8 +218,8 @@ def test_a_remembered_listing_spares_the_reading_and_checksums_never_do(pictures
     name = f"folder:{pictures}"
     before = data.identity(name)
     reads = []
-    read = sources._sha256
-    monkeypatch.setattr(sources, "_sha256", lambda file: reads.append(file) or read(file))
+    read = listing.sha256
+    monkeypatch.setattr(listing, "sha256", lambda file: reads.append(file) or read(file))
     assert data.identity(name) == before
     again = 0 if "[remembered]" in request.node.name else 10
     assert len(reads) == again

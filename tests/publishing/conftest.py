@@ -72,6 +72,7 @@ def checkout(tmp_path, monkeypatch) -> Checkout:
         '"""Losses."""\n\n\ndef loss():\n    """Say one."""\n    return 1\n', "utf-8"
     )
     monkeypatch.setenv("COMPANION_ROOT", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
     for name in ("COMPANION_RUN_DIR", "COMPANION_NOTEBOOK", "COMPANION_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     return Checkout(tmp_path)

@@ -248,7 +248,7 @@ def test_edited_text_reaches_the_executed_copy_without_a_run(complete):
 
 def test_other_data_rerun(complete, monkeypatch):
     identity = ["first"]
-    stub = types.SimpleNamespace(require=lambda name: None, identity=lambda name: identity[0])
+    stub = types.SimpleNamespace(require=str, unused=lambda name: [], identity=lambda name: identity[0])
     monkeypatch.setattr(companion, "data", stub, raising=False)
     monkeypatch.setitem(sys.modules, "companion.data", stub)
     (first,) = runner.plan(["small"], "quick", (), ["dataset=mnist"])

@@ -310,7 +310,7 @@ class TestStore:
             return before != after
 
         adversarial = dataclasses.replace(PLAIN, inputs=ATTACK)
-        assert touched(PLAIN, "companion.models.cnn") and touched(PLAIN, "companion.data.images")
+        assert touched(PLAIN, "companion.models.cnn") and touched(PLAIN, "companion.data.packaged")
         assert touched(adversarial, "companion.attacks.norms") and not touched(
             PLAIN, "companion.attacks.norms"
         )

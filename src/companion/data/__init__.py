@@ -22,7 +22,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from companion.data.sources import DRAWN, DataMissing, checksums, fetch, identity, require
+from companion.data.origins import DataMissing
+from companion.data.sources import DRAWN, checksums, fetch, identity, require, unused
 
 if TYPE_CHECKING:
     from companion.data.image_set import Images
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 #: Image sets with a function of their own, whose arguments are a recipe's settings.
 BUILT = ("block_mnist", *DRAWN)
 
-_NEED_TORCH = ("Images", "augment", "block_mnist", "load", "toys")
+_NEED_TORCH = ("Images", "augment", "block_mnist", "delivered", "load", "reader", "toys")
 
 
 def __getattr__(name: str):
@@ -41,9 +42,10 @@ def __getattr__(name: str):
     import companion.data.toys  # noqa: F401
     from companion.data.augmentation import augment
     from companion.data.image_set import Images
-    from companion.data.images import load
+    from companion.data.images import load, reader
+    from companion.data.pixels import delivered
 
-    globals().update(Images=Images, augment=augment, load=load)
+    globals().update(Images=Images, augment=augment, delivered=delivered, load=load, reader=reader)
     return globals()[name]
 
 
@@ -59,15 +61,19 @@ def maker(name: str) -> Callable[..., "Images"]:
 
 __all__ = [
     "BUILT",
+    "DRAWN",
     "DataMissing",
     "Images",
     "augment",
     "block_mnist",
     "checksums",
+    "delivered",
     "fetch",
     "identity",
     "load",
     "maker",
+    "reader",
     "require",
     "toys",
+    "unused",
 ]

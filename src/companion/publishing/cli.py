@@ -5,6 +5,7 @@ Exit status: 0 done; 1 something ran and failed; 2 the user must fix what one li
 """
 
 import errno
+import io
 import json
 import os
 import shutil
@@ -212,12 +213,21 @@ def fetch(dataset: str) -> int:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit; every mistake of the user becomes one line on stderr and status 2."""
     words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal in ASCII or cp1252 lacks some of our signs
     try:
+        _say_which_checkout(words)
         status = cli.main(words, prog_name="companion", standalone_mode=False) or 0
     except (UserError, click.ClickException) as error:
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)
         click.echo(f"companion: {' '.join(message.split())}", err=True)
         status = 2
+    except OSError as error:
+        if error.filename is None:
+            raise
+        click.echo(f"companion: {error.filename}: {error.strerror}", err=True)
+        status = 1
     except (KeyboardInterrupt, click.Abort):
         click.echo("companion: interrupted", err=True)
         status = 130
@@ -231,6 +241,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo("companion: interrupted; all kernels ended, nothing unfinished was kept", err=True)
         status = 128 + ended.args[0]
     sys.exit(status)
+
+
+def _say_which_checkout(words: Sequence[str]) -> None:
+    """Say it where a command works on another checkout than the one it is called in."""
+    here = paths.here()
+    if here is None or {"-h", "--help", "--version", "fetch"} & set(words) or here.samefile(paths.root()):
+        return
+    why = (
+        "COMPANION_ROOT names it" if os.environ.get("COMPANION_ROOT") else "the package is installed from it"
+    )
+    click.echo(f"companion: works on {paths.root()}, not on {here}: {why}", err=True)
 
 
 def _require_jupyter_book() -> None:

@@ -5,6 +5,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from companion.files import expanded
+
 #: The papers in the order in which the book presents them.
 PAPERS = ("IR", "BR", "NM", "ET", "BP", "SH")
 
@@ -19,12 +21,25 @@ def root() -> Path:
     Raises UserError when the package is installed outside a checkout and the working directory is in none.
     """
     if named := os.environ.get("COMPANION_ROOT"):
-        return Path(named).resolve()
-    for start in (Path(__file__).resolve(), Path.cwd() / "_"):
-        for folder in start.parents:
-            if (folder / "pyproject.toml").is_file() and (folder / "notebooks").is_dir():
-                return folder
+        try:
+            return expanded(named).resolve()
+        except ValueError as error:
+            raise UserError(f"COMPANION_ROOT={error}") from None
+    if found := _checkout_above(Path(__file__).resolve()) or here():
+        return found
     raise UserError("no checkout of the companion found here; go to its folder or set COMPANION_ROOT to it")
+
+
+def here() -> Path | None:
+    """Return the checkout that the working directory lies in, if it lies in one."""
+    return _checkout_above(Path.cwd() / "_")
+
+
+def _checkout_above(path: Path) -> Path | None:
+    for folder in path.parents:
+        if (folder / "pyproject.toml").is_file() and (folder / "notebooks").is_dir():
+            return folder
+    return None
 
 
 def notebooks_dir() -> Path:

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from companion.code import PACKAGE
-from companion.files import write_atomic
+from companion.files import cache_folder, expanded, write_atomic
 
 
 def folder() -> Path:
     """COMPANION_STORE, else runs/store of the checkout, else ~/.cache/companion/store."""
     checkout = PACKAGE.parents[1]
-    if "COMPANION_STORE" in os.environ:
-        return Path(os.environ["COMPANION_STORE"])
+    if named := os.environ.get("COMPANION_STORE"):
+        return expanded(named)
     if (checkout / "pyproject.toml").exists():
         return checkout / "runs" / "store"
-    return Path.home() / ".cache" / "companion" / "store"
+    return cache_folder() / "store"
 
 
 def verified(path: Path) -> bytes | None:

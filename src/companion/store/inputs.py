@@ -9,6 +9,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from companion import data, saliency
+from companion.defaults import torch_defaults
 from companion.store.files import folder, keep, verified
 from companion.store.keys import identity, key
 from companion.tensors import one_thread
@@ -20,6 +21,7 @@ NetOf = Callable[[Recipe], nn.Module]
 
 
 @lru_cache(maxsize=2)
+@torch_defaults()
 def images(recipe_data: Part, device: str) -> data.Images:
     """The recipe's images, whole, on the device."""
     return data.maker(recipe_data.name)(device=device, **recipe_data.kwargs)

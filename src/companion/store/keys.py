@@ -36,13 +36,17 @@ def _training_code(recipe: Recipe) -> list[str]:
     if recipe.mask is not None and recipe.mask.map is not None:
         parts.append((saliency, recipe.mask.map))
     functions = [getattr(namespace, chosen.name) for namespace, chosen in parts]
-    functions += [data.maker(recipe.data.name) if recipe.data.name in data.BUILT else data.load]
+    functions += [data.maker(recipe.data.name)] if recipe.data.name in data.BUILT else []
+    read = recipe.data.kwargs.get("of", recipe.data.name)
+    functions += [] if read in data.DRAWN else [data.reader(read), data.delivered]
     functions += [data.augment] if recipe.augment else []
     functions += [saliency.masked] if recipe.mask else []
     functions += [saliency.threshold, saliency.other_images] if recipe.target else []
     functions += [attacks.correct] if recipe.select == "best_test" else []
     loops = ("loop.py", "recipe.py", *(["stacked.py"] if stacked.kind(recipe) else []))
-    return [_loop_code(loops), fingerprint(*sorted({f.__module__ for f in functions}))]
+    # `load` chooses the reader, which is counted itself: followed, it would lead to the readers of all sets.
+    modules = sorted({f.__module__ for f in functions})
+    return [_loop_code(loops), fingerprint(*modules, without=data.load.__module__)]
 
 
 @lru_cache

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from companion import data
 from companion.code import NAME, fingerprint, science_hash
+from companion.defaults import torch_defaults
 from companion.store.files import folder, keep, verified
 from companion.store.keys import key
 from companion.store.nets import (
@@ -28,6 +29,7 @@ from companion.tensors import one_thread
 from companion.training.recipe import Recipe, digest
 
 
+@torch_defaults()
 def measure(
     function: Callable[..., Any],
     recipe: Recipe,
@@ -70,6 +72,7 @@ def measured(function: Callable[..., Any], recipe: Recipe, *, device: str = "cpu
     return verified(_place(function, recipe, None, device, None, settings)[0]) is not None
 
 
+@torch_defaults()
 def measure_all(
     function: Callable[..., Any],
     recipes: Iterable[Recipe],

@@ -20,6 +20,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from companion import data
+from companion.defaults import torch_defaults
 from companion.locks import lock
 from companion.store.files import folder, keep, note_of, verified
 from companion.store.inputs import images, masked_images, target_maps
@@ -37,6 +38,7 @@ def images_of(recipe: Recipe, device: str = "cpu") -> data.Images:
     return masked_images(recipe, device, _source_on(device))
 
 
+@torch_defaults()
 def maps(target: Target, recipe: Recipe, *, device: str = "cpu", report: Report | None = None) -> Tensor:
     """The source net's maps of all training images of `recipe`, permuted, not yet thresholded."""
 
@@ -54,6 +56,7 @@ def _source_on(device: str) -> Callable[[Recipe], nn.Module]:
     return partial(get, device=device)  # one for each device: what is cached by it is found again
 
 
+@torch_defaults()
 def get(recipe: Recipe, *, device: str = "cpu", report: Report | None = None) -> nn.Module:
     """The recipe's trained net, in eval mode: loaded if it is there, else trained, its sources first.
 
@@ -185,6 +188,7 @@ def get_all(
     return [get(recipe, device=device, report=report) for recipe in recipes]
 
 
+@torch_defaults()
 def train_all(
     recipes: Iterable[Recipe], *, device: str = "cpu", jobs: int | None = None, report: Report | None = None
 ) -> None:
@@ -235,6 +239,7 @@ def discard(recipe: Recipe) -> None:
     _weights_of(recipe).unlink(missing_ok=True)
 
 
+@torch_defaults()
 def size(recipes: Iterable[Recipe], *, device: str = "cpu") -> int:
     """Bytes that the weights of these nets take on the disk, each net counted once."""
     each: dict[Any, int] = {}
@@ -253,6 +258,7 @@ def missing(recipes: Iterable[Recipe]) -> list[Recipe]:
     return [r for r in dict.fromkeys(n for recipe in recipes for n in needed(recipe)) if not present(r)]
 
 
+@torch_defaults()
 def estimate(recipes: Iterable[Recipe], *, device: str = "cpu", jobs: int | None = None) -> str:
     """One line: how many nets are still to train, and about how long that takes here, from timed steps.
 

@@ -61,8 +61,8 @@ def _execute(folder: Path, values: dict[str, Any]) -> dict[str, Any] | None:
     for attempt in range(1, STARTS + 1):
         try:
             papermill.execute_notebook(
-                folder / "source.ipynb",
-                folder / "executed.ipynb",
+                _literal(folder / "source.ipynb"),
+                _literal(folder / "executed.ipynb"),
                 parameters=values,
                 kernel_name="python3",  # whatever name the author's machine had for it
                 language="python",
@@ -91,6 +91,11 @@ def _execute(folder: Path, values: dict[str, Any]) -> dict[str, Any] | None:
                 f"the kernel died at its start; start {attempt + 1} of {STARTS}", file=sys.stderr, flush=True
             )
     return None
+
+
+def _literal(path: Path) -> str:
+    """Return a path that papermill, which puts parameters in place of {NAME} in paths, takes as it is."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def _one_line(text: str) -> str:

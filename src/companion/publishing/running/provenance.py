@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import platform
 import subprocess
@@ -39,17 +40,20 @@ def run_hash(code: list[Any], values: Mapping[str, Any], package: str, data: str
 def commit(checkout: Path) -> tuple[str | None, bool | None]:
     """Return the commit of a checkout and whether it holds uncommitted changes; (None, None) outside git."""
     try:
-        top, head = _git(checkout, "rev-parse", "--show-toplevel", "HEAD").split()
+        top = _git(checkout, "rev-parse", "--show-toplevel").removesuffix("\n")
         if Path(top).resolve() != checkout.resolve():
             return None, None  # a copy inside some other repository: its commit says nothing about this code
-        return head, bool(_git(checkout, "status", "--porcelain").strip())
+        return _git(checkout, "rev-parse", "HEAD").strip(), bool(
+            _git(checkout, "status", "--porcelain").strip()
+        )
     except (OSError, ValueError, subprocess.SubprocessError):
         return None, None
 
 
 def _git(checkout: Path, *arguments: str) -> str:
-    call = ["git", "-C", str(checkout), *arguments]
-    return subprocess.run(call, capture_output=True, text=True, check=True, timeout=10).stdout
+    # git refuses folders of other users, such as mounted ones; here it is only asked, so that is no danger
+    call = ["git", "-c", "safe.directory=*", "-C", str(checkout), *arguments]
+    return os.fsdecode(subprocess.run(call, capture_output=True, check=True, timeout=10).stdout)
 
 
 def versions() -> dict[str, str | None]:
@@ -69,10 +73,24 @@ def machine() -> str:
 
 
 def cores() -> int:
-    """Return the number of processor cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Return the number of processor cores this process may use; a container's quota is rounded up."""
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _quota()
+    return here if quota is None else max(1, min(here, math.ceil(quota)))
+
+
+def _quota(root: Path = Path("/sys/fs/cgroup")) -> float | None:
+    """Return how many cores' time a Linux container may use; None where nothing limits it."""
+    try:
+        if (root / "cpu.max").is_file():
+            most, period = (root / "cpu.max").read_text("ascii").split()
+        else:
+            most, period = (
+                (root / "cpu" / f"cpu.cfs_{name}_us").read_text("ascii") for name in ("quota", "period")
+            )
+        return int(most) / int(period) if int(most) > 0 else None
+    except (OSError, ValueError):  # no such files, or "max"
+        return None
 
 
 def now() -> str:

@@ -33,6 +33,12 @@ KEPT = ("executed.ipynb", "results.json", "run.json", "log.txt")
 #: ignore it.
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**29)}
 
+#: Folder of what IPython, Jupyter and Matplotlib read and write in a run, in place of the user's.
+SETTINGS = "settings"
+
+#: How many files a run must be able to open: a kernel keeps about 60, those of its sockets included.
+FILES = 256
+
 _NOISE = "Kernel is running over TCP without encryption"
 _POLL_S = 0.1
 
@@ -158,6 +164,8 @@ def _identity(dataset: str) -> str:
     try:
         with chdir(paths.root()):  # where the kernel will look for `folder:PATH`
             data.require(dataset)
+            for line in data.unused(dataset):
+                _say(line)
             return data.identity(dataset)
     except ValueError as error:
         raise UserError(" ".join(str(error).split())) from None
@@ -170,6 +178,7 @@ def run(jobs: Sequence[Job], at_once: int = 1, force: bool = False) -> int:
     if another process runs one of them. On Ctrl-C or a signal to end, all kernels end and no part is kept.
     """
     clock = time.monotonic()
+    _allow_open_files()
     with ExitStack() as stack:
         stack.enter_context(signals())
         for job in jobs:
@@ -231,11 +240,36 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
+def _allow_open_files() -> None:
+    """Let this process and its kernels open as many files as they need; UserError where that is forbidden.
+
+    Where it runs out of files, a kernel leaves out a figure and goes on.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= hard < FILES:
+        raise UserError(
+            f"only {hard} files may be open at a time (ulimit -n) and a run needs {FILES}; raise it"
+        )
+    if 0 <= soft < FILES:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, hard))
+
+
 @contextmanager
 def _lock(job: Job) -> Iterator[None]:
     """Hold the job's folder against other runners; the system frees it when this process ends in any way."""
     path = paths.runs_dir() / ".locks" / f"{job.profile}.{job.label}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError as error:
+        raise UserError(
+            f"{paths.shown(path.parent)} cannot be written ({error.strerror}), and runs are kept in the "
+            "checkout: make it writable, or work in a copy of it"
+        ) from None
     holder = path.with_suffix(".pid")
     held = lock(path)
     try:
@@ -322,6 +356,8 @@ def _start(job: Job, threads: int, row: int) -> _Worker:
     folder = job.folder.with_name(f".{job.label}.{os.getpid()}.tmp")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    (folder / SETTINGS).mkdir()
+    (folder / SETTINGS / "matplotlibrc").touch()  # empty: Matplotlib's own settings
     nbformat.write(job.source, folder / "source.ipynb")
     (folder / "job.json").write_text(json.dumps({"parameters": dict(job.values)}), "utf-8")
     cells = len(notebooks.code(job.source)) + bool(job.values)  # papermill adds one cell for the parameters
@@ -362,10 +398,33 @@ def _environment(job: Job, folder: Path, threads: int) -> dict[str, str]:
         # Two kernels with as many threads as cores each slow one another down fifteenfold.
         "OMP_NUM_THREADS": str(min(threads, int(asked)) if asked.isdigit() and int(asked) else threads),
         "PYTHONHASHSEED": "0",
+        "PYTHONIOENCODING": "utf-8",  # what a cell prints goes to a file, whatever the terminal can show
         "JUPYTER_PREFER_ENV_PATH": "1",  # this environment's kernel, not an older one in the home folder
     }
-    environment.pop("MPLBACKEND", None)  # set to Agg, it would keep every figure out of the notebook
-    return environment
+    for name in (
+        "MPLBACKEND",
+        "PYTHONSTARTUP",
+    ):  # a backend such as Agg would keep figures out of the notebook
+        environment.pop(name, None)
+    return environment | _own_settings(folder)
+
+
+def _own_settings(folder: Path) -> dict[str, str]:
+    """Return variables that keep a kernel from its user's IPython profile and matplotlibrc.
+
+    Its connection file too lies in the run's folder: the home folder may be read-only, or missing. There
+    Matplotlib's list of fonts is kept beside the runs.
+    """
+    settings = folder / SETTINGS
+    own = dict.fromkeys(("IPYTHONDIR", "JUPYTER_RUNTIME_DIR"), str(settings))
+    own["MATPLOTLIBRC"] = str(settings / "matplotlibrc")
+    if "MPLCONFIGDIR" not in os.environ and not _can_write(os.path.expanduser("~")):
+        own["MPLCONFIGDIR"] = str(paths.runs_dir() / ".matplotlib")
+    return own
+
+
+def _can_write(folder: str) -> bool:
+    return os.path.isabs(folder) and os.access(folder, os.W_OK | os.X_OK)
 
 
 def _show(worker: _Worker) -> None:
@@ -416,6 +475,7 @@ def _finish(worker: _Worker) -> bool:
     else:
         write_atomic(folder / "run.json", json.dumps(record, indent=1) + "\n")
     _clean_log(folder / "log.txt")
+    shutil.rmtree(folder / SETTINGS, ignore_errors=True)
     for path in folder.iterdir():
         if path.name in ("job.json", "source.ipynb", "outcome.json", "progress", "status", "announcements"):
             path.unlink()
