@@ -224,19 +224,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo(f"companion: {' '.join(message.split())}", err=True)
         status = 2
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno != errno.ENOSPC:  # a full disk is told without a name
             raise
-        click.echo(f"companion: {error.filename}: {error.strerror}", err=True)
+        click.echo(f"companion: {error.filename or paths.runs_dir()}: {error.strerror}", err=True)
         status = 1
     except (KeyboardInterrupt, click.Abort):
         click.echo("companion: interrupted", err=True)
         status = 130
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EROFS):
-            raise
-        where = error.filename or paths.runs_dir()
-        click.echo(f"companion: {error.strerror} ({where}); make room, then repeat the command", err=True)
-        status = 1
     except runner.Terminated as ended:
         click.echo("companion: interrupted; all kernels ended, nothing unfinished was kept", err=True)
         status = 128 + ended.args[0]
