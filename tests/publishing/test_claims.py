@@ -182,6 +182,14 @@ class TestTrend:
         )  # each carrier is one
         assert word(rows, trend=part | {"of": {"quantity": "acc", "carrier": "*"}}) == "reproduced"
 
+    def test_series_of_several_conditions_are_told_apart(self):
+        rows = [row(values=(s, s + 0.1), map=m, share=s) for m in ("G", "GX") for s in (0.0, 0.5, 1.0)]
+        trends = [
+            {"of": {"quantity": "acc", "map": m}, "along": "share", "direction": "rising"}
+            for m in ("G", "GX")
+        ]
+        assert set(decided(rows, trend=trends).values) == {"rising acc, G", "rising acc, GX"}
+
 
 class TestAssociation:
     RULE = {"x": {"quantity": "rho"}, "y": {"quantity": "alpha"}}

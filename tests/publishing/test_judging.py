@@ -74,6 +74,12 @@ class TestWhatWouldDecide:
             "images would settle what was, for these nets" in detail and "it speaks of these nets" in detail
         )
 
+    def test_a_correlation_over_three_settings_asks_for_settings_not_for_nets(self):
+        few = e(0.9, se=math.inf, nets=3, correlation=True)
+        detail = judging.every([few]).detail
+        assert "over 3 settings has no interval: it takes at least four" in detail
+        assert "one net" not in detail
+
     def test_nothing_is_promised_for_an_effect_of_nothing(self):
         assert "too small to be settled" in judging.every([e(0.0, margin=0.0, se=1.0, nets=3)]).detail
 

@@ -37,6 +37,7 @@ from companion.experiment.comparing import (
 )
 from companion.experiment.costs import gradient_evaluations
 from companion.experiment.generative import good_enough
+from companion.experiment.grids import grid
 from companion.experiment.nets import (
     Nets,
     choose_device,
@@ -50,11 +51,15 @@ from companion.experiment.noise_controls import noise_controls
 from companion.experiment.planted import planted_scores
 from companion.experiment.portable import gradient_frames, portable
 from companion.experiment.retraining import (
+    added,
     apart,
     area_under,
     at_equal_accuracy,
     by_model,
     diff_roar,
+    from_to,
+    listed,
+    mean_difference,
     mu_kar,
     mu_roar,
     one_order,
@@ -79,6 +84,7 @@ __all__ = [
     "Difference",
     "Nets",
     "agreement",
+    "added",
     "apart",
     "apart_at_equal_product",
     "area_under",
@@ -100,10 +106,14 @@ __all__ = [
     "falling_seeds",
     "family_limit",
     "flattening",
+    "from_to",
     "good_enough",
     "gradient_evaluations",
     "holds_from",
     "gradient_frames",
+    "grid",
+    "listed",
+    "mean_difference",
     "measure",
     "measure_map",
     "measure_untrained",

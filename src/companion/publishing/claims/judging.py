@@ -204,6 +204,8 @@ def _what_would_decide(e: Estimate, bound: float) -> str:
     """
     if math.isnan(e.value):
         return "some of its values are missing or infinite"
+    if e.correlation and math.isinf(e.se):
+        return f"a correlation over {e.nets} settings has no interval: it takes at least four"
     if math.isinf(e.se):
         return "one net has no spread: it takes at least three"
     if e.correlation:

@@ -337,14 +337,19 @@ def _series(of: Where, along: str, rows: Sequence[Row]) -> list[list[Row]]:
 def _trend(part: Trend, rows: Sequence[Row]) -> list[Part]:
     sign = 1 if part.direction == "rising" else -1
     series = [of for of in _series(part.of, part.along, rows) if len({row[part.along] for row in of}) > 2]
-    several = len(series) > 1
     return [
         Part(
-            f"{part.direction} {of[0]['quantity']}{_labels(of[0], series, part) if several else ''}",
+            f"{part.direction} {of[0]['quantity']}{_asked(part)}{_labels(of[0], series, part)}",
             tuple(zip(_slope([row[part.along] for row in of], sign), of, strict=True)),
         )
         for of in series
     ]
+
+
+def _asked(part: Trend) -> str:
+    """What a series was asked for besides its quantity, so that parts with different conditions differ."""
+    named = [v for k, v in part.of.items() if k not in ("experiment", "quantity") and v != "*"]
+    return "".join(f", {_text(v)}" for v in named if not isinstance(v, Mapping | list))
 
 
 def _labels(row: Row, series: Sequence[Sequence[Row]], part: Trend) -> str:
