@@ -45,7 +45,8 @@ help:
 	@echo "make serve [PORT=8000]      show the pages on a local web server"
 	@echo "make lab                    open the chapters in JupyterLab, with a kernel: controls move, cells can be changed"
 	@echo "make twins                  make a notebook and its .py twin equal: the newer of the two wins"
-	@echo "make lock                   resolve requirements.lock anew from pyproject.toml"
+	@echo "make lock                   bring requirements.lock and requirements-cluster.lock in line with pyproject.toml;"
+	@echo "                            UPGRADE=--upgrade takes the newest versions of everything"
 	@echo "make clean                  remove the built pages (runs and trained networks: companion clean --all)"
 	@echo "Another Python than python3: make book PYTHON=python3.12"
 
@@ -81,10 +82,13 @@ twins: $(VENV)/.installed
 	@$(BIN)/nbstripout --extra-keys "cell.metadata.lines_to_next_cell" $(TWINS)
 
 lock: $(VENV)/.installed
-	@echo "== Resolving requirements.lock (a few seconds)"
+	@echo "== Resolving the lock files (a few seconds)"
 	@$(BIN)/python -m pip install --quiet uv
-	@$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	@$(BIN)/uv pip compile $(UPGRADE) pyproject.toml --universal --python-version 3.11 --generate-hashes \
 		--extra book --extra lab --extra test --extra build --custom-compile-command "make lock" --quiet -o requirements.lock
+	@$(BIN)/uv pip compile $(UPGRADE) pyproject.toml --universal --python-version 3.11 --generate-hashes \
+		--extra cluster --constraint requirements.lock --no-annotate \
+		--custom-compile-command "make lock" --quiet -o requirements-cluster.lock
 
 clean:
 	rm -rf _build

@@ -18,7 +18,7 @@ from companion.publishing.running.runner import KEEP_MEMORY
 
 HERE = Path(__file__).resolve().parent
 SUITES = ("attacks", "gradients", "training", "many")
-EXTRA = ("reference", "book")  # longer; run when named
+EXTRA = ("reference", "book", "growth")  # run when named
 
 
 def main() -> int:
@@ -43,33 +43,11 @@ def main() -> int:
         provenance["wall s"] = round(time.perf_counter() - began[0])
         provenance["CPU s"] = round(time.process_time() - began[1])
         results[name] = {"provenance": provenance, "tables": [table.as_dict() for table in tables]}
-        print(markdown(name, results[name]), flush=True)
+        print(common.suite(name, results[name]), flush=True)
         missed += sum(not goal["met"] for table in tables for goal in table.goals)
-        chosen.out.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
-    page = "# Benchmark results\n\nMade by `python benchmarks`; README.md says what the columns mean.\n\n"
-    page += "\n".join(markdown(name, suite) for name, suite in results.items())
-    chosen.out.with_suffix(".md").write_text(page, "utf-8")
+        common.write(results, chosen.out)
     print(f"{missed} goals missed" if missed else "every goal met")
     return bool(missed)
-
-
-def markdown(name: str, suite: dict) -> str:
-    facts = dict(suite["provenance"])
-    versions = ", ".join(f"{package} {version}" for package, version in facts.pop("versions").items())
-    lines = [
-        f"## {name}",
-        "",
-        ", ".join(f"{key} {value}" for key, value in facts.items()) + f"; {versions}.",
-        "",
-    ]
-    for table in suite["tables"]:
-        lines += [f"### {table['title']}", "", table["note"], "", common.markdown(table["rows"]), ""]
-        lines += [
-            f"* {goal['goal']}: {goal['value']:g}, {'met' if goal['met'] else '**missed**'}"
-            for goal in table["goals"]
-        ]
-        lines += [""] * bool(table["goals"])
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

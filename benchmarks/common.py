@@ -1,5 +1,6 @@
 """What the benchmarks share: one thread, interleaved rounds, medians, counted passes, tables, provenance."""
 
+import json
 import os
 import platform
 import statistics
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from importlib import metadata
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -175,3 +177,31 @@ def _text(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
     return str(value)
+
+
+def suite(name: str, found: dict) -> str:
+    """A suite's tables as Markdown."""
+    facts = dict(found["provenance"])
+    versions = ", ".join(f"{package} {version}" for package, version in facts.pop("versions").items())
+    lines = [
+        f"## {name}",
+        "",
+        ", ".join(f"{key} {value}" for key, value in facts.items()) + f"; {versions}.",
+        "",
+    ]
+    for table in found["tables"]:
+        lines += [f"### {table['title']}", "", table["note"], "", markdown(table["rows"]), ""]
+        lines += [
+            f"* {goal['goal']}: {goal['value']:g}, {'met' if goal['met'] else '**missed**'}"
+            for goal in table["goals"]
+        ]
+        lines += [""] * bool(table["goals"])
+    return "\n".join(lines)
+
+
+def write(results: dict, path: Path) -> None:
+    """Keep every suite's figures in `path` and, to be read, in the Markdown file beside it."""
+    path.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+    page = "# Benchmark results\n\nMade by `python benchmarks`; README.md says what the columns mean.\n\n"
+    page += "\n".join(suite(name, found) for name, found in results.items())
+    path.with_suffix(".md").write_text(page, "utf-8")

@@ -19,7 +19,7 @@ mlp_hidden: list[int] = [128, 128]  # in [1, inf), repeats allowed: hidden units
 cnn: str = "block_cnn"  # one of block_cnn, resnet: the CNN on BlockMNIST
 cnn_blocks: list[int] = [1, 1]  # in [1, inf), repeats allowed: blocks of each stage of resnet; [2, 2, 2, 2] is the paper's ResNet-18
 cnn_width: int = 8  # in [1, inf): filters of its first stage; the paper's 64
-block_epochs: int = 8  # in [1, inf): passes over the training images
+block_epochs: int = 6  # in [1, inf): passes over the training images
 block_batch: int = 50  # in [1, inf): images in a training step
 block_lr: float = 0.001  # in (0, inf): learning rate of Adam, falling to 0 along a cosine
 block_norm: str = "l2"  # one of l2, linf: ball of adversarial training
@@ -32,7 +32,6 @@ roar_n_train: int = 600  # in [0, inf): training images, 0 for all
 roar_nets: list[str] = ["mlp", "compact_cnn"]  # one of mlp, compact_cnn, resnet, simple_cnn: nets whose gradients are judged
 roar_seeds: list[int] = [0, 1, 2]  # in [0, inf): one judged net and one pair of retrained nets each
 roar_kept: list[float] = [0.1, 0.3]  # in (0, 1): fractions k of the coordinates that are shown
-roar_mask_kept: float = 0.3  # in (0, 1): k at which nets that see the mask alone stand beside
 roar_unit: str = "entry"  # one of entry, pixel: rank every channel of a pixel, as the code, or all of them together
 roar_epochs: int = 6  # in [1, inf): passes over the training images, judged and retrained nets
 roar_batch: int = 50  # in [1, inf): images in a training step
@@ -105,19 +104,31 @@ run.later("found")
 # %% [markdown]
 # ## The idea, equation by equation
 #
-# **Assumption (A).** For a net with logits $z$ that predicts the class $\hat y$, let $g(x) = \nabla_x z_{\hat y}(x)$. (A) says: coordinates with larger $|g_j(x)|$ matter more for the prediction on $x$.
+# **Assumption (A).** For a net with logits $z$ that predicts the class $\hat y$, the paper takes the gradient of its logit, $\nabla_x z_{\hat y}(x)$. (A) says: coordinates where it is larger matter more for the prediction on $x$.
 #
 # **BlockMNIST.** Two blocks, one above the other, in random order: a *signal block* with a digit that decides the label and a *null block* with the same patch in every image. With $N(x)$ the
-# pixels of the null block, the *mass on the null block*,
+# pixels of the null block and a gradient $g$, the *mass on the null block*,
 #
 # $$
 # m(x) = \frac{\sum_{j \in N(x)} |g_j(x)|}{\sum_j |g_j(x)|},
 # $$ (df-mass)
 #
 # should be small if (A) holds. On **BlockMNIST-Top** the signal block is always the upper one.
+#
+# Three choices decide what such a number says, and this chapter shows the others beside its own:
+#
+# - *Which gradient.* What is added to all logits alike changes no decision and no probability, but it changes every logit's gradient. We judge the gradient of the **lead**, $g = \nabla_x (z_{\hat y} - z_{\text{next}})$, which it leaves alone.
+# - *Which size.* $|g_j|$ counts many small entries; the **energy**, with $g_j^2$ in {eq}`df-mass`, counts the few large ones that an eye sees.
+# - *Compared with what.* On -Top no image shows a digit below, so nothing can leak there, and still the mass is not 0. We read the **excess**: the mass on BlockMNIST minus that of the same training on -Top.
 
 # %%
-sources.of(data.block_mnist.block_mnist, data.block_mnist.null_block, metrics.block_scores, metrics.mass_on)
+sources.of(
+    data.block_mnist.block_mnist,
+    data.block_mnist.null_block,
+    metrics.lead_gradient,
+    metrics.block_scores,
+    metrics.mass_on,
+)
 
 # %% [markdown]
 # **Feature leakage.** If the digit is on top in some images and below in others, a net needs detectors in both places. The paper's hypothesis: the gradient marks both, whichever holds the digit *now*.
@@ -189,7 +200,6 @@ def block_nets(seed: int) -> dict[tuple, Recipe]:
 
 nets = experiment.train(block_nets, block_seeds, announce=run.announce, **how)
 
-
 # %%
 PLACE = ["data", "model", "training"]
 
@@ -212,7 +222,10 @@ scores = pd.concat([scores, labelled(fresh)])
 run.record_frame("SH-B", scores, PLACE, dataset=BASE)
 run.record_frame("SH-B", clean, PLACE, dataset=BASE)
 run.record("data", "test images", len(images.x_test), dataset=images.label)
-mass = experiment.where(scores, quantity="null_mass").groupby(PLACE)["value"].mean()
+excess = experiment.excess(scores, "data", *BLOCKS)
+named = excess.assign(quantity=excess["quantity"] + "_excess")
+run.record_frame("SH-B", named, ["model", "training"], dataset=BASE)
+share = scores.groupby(["quantity", *PLACE])["value"].mean()
 
 # %% tags=["hide-input"]
 above = data.block_mnist.signal_mask(images.x_test, patch=patch)[:, 0, 0, 0]
@@ -220,23 +233,28 @@ picked = [int(((images.y_test == k) & (above == up)).nonzero()[0]) for k in (0, 
 
 
 def gradients(net: str, training: str) -> list:
-    of = net_of("BlockMNIST", net, training)
-    return list(metrics.predicted_gradient(of, images.x_test[picked], images.y_test[picked]))
+    return list(metrics.lead_gradient(net_of("BlockMNIST", net, training), images.x_test[picked]))
+
+
+def on_null(net: str, training: str, on: str = "BlockMNIST") -> str:
+    mass, energy = (share[of, on, net, training] for of in ("lead_mass", "lead_energy"))
+    return f"{mass:.0f} % ({energy:.0f} %)"
 
 
 rows = [("image", list(images.x_test[picked]))]
 rows += [(f"{net}, {t}", gradients(net, t)) for net in SHAPES for t in TRAININGS]
 by_image = [("", [pictures[i] for _, pictures in rows]) for i in range(2)]
-small = plots.gallery(by_image, columns=[n for n, _ in rows], pixels="first column", cell=1.3)
-plots.save(small, run.folder / "question")
-masses = "; ".join(
-    f"{net} {mass['BlockMNIST', net, 'standard']:.0f} % standard, {mass['BlockMNIST', net, 'AT']:.0f} % adversarially trained"
-    for net in SHAPES
-)
-caption = (
-    f"<b>The digit decides the label, the square is the same in every image.</b> Gradients of the predicted class's logit (red: it rises with the pixel, blue: it falls; each map ± its largest value; seed "
-    f"{block_seeds[0]}, the first image of each kind). Of the gradient's size on the square, mean over {len(block_seeds)} seed(s): {masses}; spread evenly it would be 50 %."
-)
+shown = {"columns": [name for name, _ in rows], "pixels": "first column", "cell": 1.3}
+plots.save(plots.gallery(by_image, **shown), run.folder / "question")
+
+
+def by_training(said) -> str:
+    told = "{} {} after standard, {} after adversarial training"
+    return "; ".join(told.format(net, said(net, "standard"), said(net, "AT")) for net in SHAPES)
+
+
+masses = by_training(on_null)
+caption = f"<b>The digit decides the label, the square is the same in every image.</b> Gradients of the predicted class's lead over the next (red: it rises with the pixel, blue: it falls; each map ± its largest value; seed {block_seeds[0]}, the first image of each kind). On the square's block lies this much of |g| (of g²), mean over {len(block_seeds)} seed(s): {masses}."
 figure = plots.gallery(rows, pixels="first row", cell=1.05)
 alt = "Images of two blocks, and below each the gradients of four nets."
 run.fill("picture", plots.show(figure, alt=alt, finding=caption))
@@ -247,26 +265,55 @@ run.fill("picture", plots.show(figure, alt=alt, finding=caption))
 # (sh-b)=
 # ### SH-B: where the gradient lies on BlockMNIST
 #
-# Each kind of net is judged by {eq}`df-mass` on test images. Beside it stands the same net before training, whose gradient knows nothing.
+# Each kind of net is judged by {eq}`df-mass` on test images, beside the same training on -Top and the net before training.
 
 # %% tags=["hide-input"]
 KINDS = {"untrained": "#8FA3B3", "standard": plots.COLOURS["standard"], "AT": plots.COLOURS["adversarial"]}
-names = [f"{net}, {kind}" for net in SHAPES for kind in KINDS]
-null = experiment.where(scores, quantity="null_mass").drop(columns="model").rename(columns={"net": "model"})
-on_blocks = experiment.where(null, data="BlockMNIST")
-standard = experiment.where(scores, quantity="null_mass", training="standard")
-by_data = {net: experiment.where(standard, model=net).assign(model=lambda f: f["data"]) for net in SHAPES}
-more = {net: experiment.difference(of, *BLOCKS) for net, of in by_data.items()}
-saved = {net: experiment.difference(on_blocks, f"{net}, standard", f"{net}, AT") for net in SHAPES}
-told = ". ".join(
-    f"{net}: standard training leaves {more[net]} points more on BlockMNIST than on -Top, and {saved[net]} more than adversarial training"
-    for net in SHAPES
-)
-panels = {f"{d}: % on the null block": experiment.where(null, data=d) for d in BLOCKS}
-figures = [plots.dots({title: of}, names, lambda n: KINDS[n.split(", ")[1]]) for title, of in panels.items()]
-finding = f"<b>SH-B</b>: mean, 95 % t-interval, {len(block_seeds)} seed(s), {len(images.x_test)} test images. {told}."
-alt = "Fraction of the gradient on the null block for six kinds of nets,"
-plots.show_all(figures, alt=alt, finding=finding)
+colours = {f"{net}, {kind}": colour for net in SHAPES for kind, colour in KINDS.items()}
+SIZES = {"lead_mass": "|g|", "lead_energy": "g²"}
+as_nets = scores.drop(columns="model").rename(columns={"net": "model"})
+
+
+def panels(on: str) -> dict:
+    of = experiment.where(as_nets, data=on)
+    return {f"{name}: % on the null block": experiment.where(of, quantity=q) for q, name in SIZES.items()}
+
+
+def over_top(net: str, training: str) -> str:
+    of = experiment.where(scores, model=net, training=training).assign(model=lambda f: f["data"])
+    found = [experiment.difference(experiment.where(of, quantity=q), *BLOCKS) for q in SIZES]
+    return f"{found[0]} (g²: {found[1]})"
+
+
+excesses = by_training(over_top)
+before = ", ".join(f"{net} {on_null(net, 'untrained')}" for net in SHAPES)
+figures = plots.dots_each(panels("BlockMNIST"), list(colours), colours.get, panels("BlockMNIST-Top"))
+finding = f"<b>SH-B</b>: mean, 95 % t-interval, {len(block_seeds)} seed(s), {len(images.x_test)} test images, gradient of the lead. Grey crosses: -Top. Excess over -Top, points of |g|: {excesses}. Before training the null block has, of |g| (of g²): {before}."
+plots.show_all(figures, alt="Fraction of the gradient on the null block,", finding=finding)
+
+# %% [markdown]
+# (sh-b-readings)=
+# **Does the answer depend on the reading?** How much less lies on the null block after adversarial training, read in eight ways for each net. The paper's gradient is the logit's.
+
+# %%
+READINGS = {
+    **{"lead_mass": "|g| of the lead", "lead_energy": "g² of the lead"},
+    **{"logit_mass": "|g| of the logit", "logit_energy": "g² of the logit"},
+}
+WAYS = {"mass": experiment.where(scores, data="BlockMNIST"), "excess": excess}
+
+
+def fall(net: str, quantity: str, way: str):
+    of = experiment.where(WAYS[way], model=net, quantity=quantity)
+    return experiment.difference(of.assign(model=of["training"]), "standard", "AT")
+
+
+falls = {
+    f"{net}, {READINGS[q]}": {way: fall(net, q, way) for way in WAYS} for net in SHAPES for q in READINGS
+}
+table = pd.DataFrame([{"read": read} | {way: str(d) for way, d in of.items()} for read, of in falls.items()])
+caption = f"<b>SH-B, standard − AT</b>, points on the null block of BlockMNIST, mean ± 95 % t-interval, {len(block_seeds)} seed(s). Mass: as it is; excess: over the same training's -Top."
+show.listed(table, ["read", "mass", "excess"], caption=caption)
 
 # %%
 budget = {"norm": block_norm, "eps": block_eps, "steps": attack_steps, "count": attack_images}
@@ -274,9 +321,8 @@ seeded = {"seed": lambda recipe: recipe.seed}
 robust = labelled(experiment.measure(metrics.strong_accuracy, nets, **budget, **seeded, **how))
 run.record_frame("SH-B", robust, [*PLACE, "attack", "protocol"], dataset=BASE)
 BALL = f"{block_norm} {block_eps:g}"
-titles = {"clean_accuracy": "accuracy, %", "robust_accuracy": f"{BALL}, %", "null_mass": "null block, %"}
-known = scores[(scores["training"] != "untrained") & (scores["quantity"] == "null_mass")]
-table = pd.concat([clean, robust, known])
+titles = {"clean_accuracy": "accuracy, %", "robust_accuracy": f"{BALL}, %"}
+table = pd.concat([clean, robust])
 table = table.assign(what=table["quantity"].map(titles), kind=table["data"] + ", " + table["net"])
 caption = f"<b>SH-B in numbers</b>, mean ± sd over {len(block_seeds)} seed(s). {BALL}: strong protocol, PGD-{attack_steps}, {min(attack_images, len(images.x_test))} images."
 show.measured(table, rows="kind", columns="what", caption=caption, best=False)
@@ -303,8 +349,8 @@ badges.table(reports, caption=f"<b>Evaluation checks</b> at {BALL}, seed {block_
 # %% [markdown]
 # Rows R10 and R11 look at radii up to the whole box. They may fail here without stopping the chapter: with two classes a net can answer everything that is no digit with one of them, and from so far outside PGD finds no way to the other.
 #
-# **What -Top controls.** A net with weights of its own for every place learns nothing on -Top of the lower block. A residual net (`cnn=resnet`, the paper's) has one set of filters for all places and averages over places at the end,
-# so what it learnt above applies below as well: for such a net a mass on the null block of -Top is not evidence against leakage.
+# **What -Top controls.** There the lower block is the same in every image and tells nothing of the label. A net can use it all the same: weights on its bright pixels act as one more bias, and then the gradient shows the patch. So a mass on -Top is the level of a net in which nothing leaks.
+# A residual net (`cnn=resnet`, the paper's) has one set of filters for all places and averages over places at the end: what it learnt above applies below as well, and the excess says too little.
 #
 # (sh-leak)=
 # ### SH-leak: what lies on the null block (the measure is ours)
@@ -315,7 +361,7 @@ badges.table(reports, caption=f"<b>Evaluation checks</b> at {BALL}, seed {block_
 # \text{leak}(x) = \cos\bigl(g(x)|_{N(x)},\; \mu_{\hat y} - \mu_{\neg\hat y}\bigr).
 # $$ (df-leak)
 #
-# Noise gives about 0. On -Top no training image ever showed a digit below. The measure looks for the template of a digit: it fits nets whose first layer sees whole blocks, and misses a leak made of strokes.
+# Noise gives about 0. The measure looks for the template of a digit: it fits nets whose first layer sees whole blocks, and misses a leak made of strokes.
 
 # %% tags=["hide-input"]
 direction = metrics.class_directions(images, patch=patch)[-1].view(1, side, side)
@@ -330,9 +376,8 @@ told = "; ".join(
     f"{net} {cosine['BlockMNIST', net, 'standard']:.2f} on BlockMNIST, {cosine['BlockMNIST-Top', net, 'standard']:.2f} on -Top"
     for net in SHAPES
 )
-finding = f"<b>SH-leak</b>: mean gradient on the lower block where it is the null block, images predicted as “{images.classes[-1]}”, seed {block_seeds[0]}. First row: μ<sub>c</sub> − μ<sub>¬c</sub>. Mean cosine, standard nets: {told}."
-alt = "The difference of the class means, and mean gradients on the null block of four nets."
-plots.show(figure, alt=alt, finding=finding, width="26rem")
+finding = f"<b>SH-leak</b>: mean gradient of the lead on the lower block where it is the null block, images predicted as “{images.classes[-1]}”, seed {block_seeds[0]}. First row: μ<sub>c</sub> − μ<sub>¬c</sub>. Mean cosine, standard nets: {told}."
+plots.show(figure, alt="Class direction, mean gradients of four nets.", finding=finding, width="26rem")
 
 # %% [markdown]
 # (sh-d)=
@@ -360,7 +405,9 @@ def judged(of: str, net: str, training: str, seed: int) -> Recipe:
 
 
 # %% [markdown]
-# The order of the coordinates comes from the judged net's gradient, or from a coin.
+# The order of the coordinates comes from the judged net's gradient (of the predicted class's logit, as in the paper), or from a coin.
+#
+# **The mask carries information, too.** Which pixels are shown can give the net's decision away with nothing of the image left (for ROAR and KAR this is {doc}`erratum BR-E12 <../book/errata>`). So the same nets are trained once more on the masks alone, at every $k$. This control is ours.
 
 
 # %%
@@ -380,37 +427,35 @@ PLACES = [(of, net, t, seed) for of, net in ROAR for t in orders(of, net) for se
 FROM_NET = [place for place in PLACES if place[2] != "random"]
 
 
-def masks_alone(place: tuple) -> Mask:
-    return replace(order(*place), shows="mask")
-
-
 # %%
 def plain(place: tuple) -> Recipe:
     return judged(*place[:2], "standard", place[3])
 
 
-asked = [(place, order(*place), roar_kept) for place in PLACES]
-asked += [(place, masks_alone(place), [roar_mask_kept]) for place in FROM_NET]
+asked = [(place, order(*place)) for place in PLACES]
+asked += [(place, replace(mask, shows="mask")) for place, mask in asked if place in FROM_NET]
+asked.sort(key=lambda of: PLACES.index(of[0]))  # one order after the other: it is kept while both are cut
 wanted = [judged(*place) for place in FROM_NET]
-for place, mask, kept in asked:
-    wanted += experiment.unmaskings(plain(place), mask, kept=kept, seeds=[place[3]])
+for place, mask in asked:
+    wanted += experiment.unmaskings(plain(place), mask, kept=roar_kept, seeds=[place[3]])
 run.announce(store.estimate(wanted, device=device))
 store.train_all(wanted, device=device, report=run.status)
 
 
 # %%
-def power_of(place: tuple, mask: Mask, kept: list[float]) -> pd.DataFrame:
+def power_of(place: tuple, mask: Mask) -> pd.DataFrame:
     label = store.images(plain(place).data, device).label
     names = {"dataset": label, "model": place[1], "training": place[2], "seed": place[3]}
     ball = f"{roar_norm} {roar_eps:g}" if place[2] == "AT" else "none"
-    found = experiment.powers(plain(place), mask, kept=kept, device=device)
+    found = experiment.powers(plain(place), mask, kept=roar_kept, device=device)
     return found.assign(**names, radius=ball, shows=mask.shows)
 
 
 everything = pd.concat([power_of(*of) for of in asked], ignore_index=True)
 power, alone = (experiment.where(everything, shows=shows) for shows in ("image", "mask"))
 LABELS = ["dataset", "model", "training", "kept"]
-diff = experiment.where(power, end="difference").assign(quantity="diff_roar")
+gaps = experiment.where(everything, end="difference")
+diff = experiment.where(gaps, shows="image").assign(quantity="diff_roar")
 run.record_frame("SH-D", diff, [*LABELS, "radius"])
 run.record_frame("SH-D", alone.assign(quantity="mask_accuracy"), [*LABELS, "end"])
 
@@ -419,37 +464,48 @@ COLOURS = {"standard": plots.COLOURS["standard"], "AT": plots.COLOURS["adversari
 
 
 def drawn(label: str, net: str):
-    of = experiment.where(diff, dataset=label, model=net)
-    lines = {t: experiment.where(of, training=t) for t in COLOURS if (of["training"] == t).any()}
-    fig = plots.panels({f"{label}, {net}": lines}, "kept", COLOURS, size=(3.8, 2.9))
-    fig.axes[0].axhline(0, color="#888888", linewidth=1)
-    fig.axes[0].set(xlabel="fraction k shown", ylabel="DiffROAR, points")
+    fig, axes = plots.subplots(1, 1, size=(3.8, 2.9))
+    axes[0, 0].axhline(0, color="#888888", linewidth=1)
+    for (t, shows), of in experiment.where(gaps, dataset=label, model=net).groupby(["training", "shows"]):
+        name, style = (t, "-") if shows == "image" else (f"{t}, mask alone", "--")
+        plots.curve(axes[0, 0], of, "kept", colour=COLOURS[t], label=name, style=style)
+    axes[0, 0].set(xlabel="fraction k shown", ylabel="DiffROAR, points", title=f"{label}, {net}")
+    axes[0, 0].legend(fontsize=8)
     return fig
 
 
-def sign(net: str, training: str) -> str:
-    by_k = experiment.where(diff, model=net, training=training).groupby("kept")["value"]
-    spreads = [plots.interval(list(values)) for _, values in by_k]
-    up, down = sum(m > h for m, h in spreads), sum(m < -h for m, h in spreads)
-    return f"{net}, {training}: larger gradients reveal more at {up}, less at {down} of {len(spreads)} k"
-
-
+of_nets = gaps[gaps["training"] != "random"]
+cases = of_nets.groupby(LABELS, sort=False)
+intervals = [
+    plots.interval(list(of["value"])) for _, of in experiment.where(of_nets, shows="image").groupby(LABELS)
+]
+beyond = [experiment.difference(of.assign(model=of["shows"]), "image", "mask") for _, of in cases]
+counted = f"above 0 in {sum(mean > half for mean, half in intervals)} of {len(cases)} cases (net, training, k), and above that of the mask alone in {sum(d.sign > 0 for d in beyond)}"
 printed = pd.DataFrame(ledger.printed(run.notebook))
 printed = experiment.where(printed, quantity="diff_roar", dataset="CIFAR-10")
-name = {"standard": "standard"} | {r: f"AT, {r}" for r in printed["radius"].dropna()}
-printed["training"] = printed["radius"].fillna("standard").map(name)
+printed["training"] = [f"AT, {r}" if isinstance(r, str) else "standard" for r in printed["radius"]]
 shades = dict(zip(printed["training"].unique(), ("#333333", "#D55E00", "#E69F00", "#CC79A7"), strict=False))
 curves = {"the paper: CIFAR-10, ResNet-50": dict(list(printed.groupby("training")))}
 paper = plots.panels(curves, "kept", shades, size=(3.8, 2.9))
-pairs = diff[["dataset", "model"]].drop_duplicates().itertuples(index=False)
-figures = [drawn(label, net) for label, net in pairs]
-finding = f"<b>SH-D</b>, {len(roar_seeds)} seed(s), bands: 95 % t-intervals. {'; '.join(sign(net, t) for _, net in ROAR for t in ('standard', 'AT'))}. Last: read off the paper's figure."
+figures = [drawn(*of) for of in diff[["dataset", "model"]].drop_duplicates().to_numpy()]
+finding = f"<b>SH-D</b>, {len(roar_seeds)} seed(s), bands: 95 % t-intervals; dashed: nets that see the mask alone. DiffROAR is {counted}. Last: read off the paper's figure."
 plots.show_all([*figures, paper], alt="DiffROAR against the fraction of coordinates shown,", finding=finding)
 
+# %%
+ENDS = {"difference": "top − bottom", "top": "top", "bottom": "bottom"}
+told = pd.concat([experiment.where(of_nets, shows="image"), alone])
+told = told.assign(
+    judged=told["model"] + ", " + told["training"] + ", k = " + told["kept"].map("{:g}".format),
+    sees=told["shows"] + ": " + told["end"].map(ENDS),
+)
+caption = f"<b>SH-D, image and mask alone</b>: points of difference, and per cent of the labels that nets get right which see the mask and nothing else, mean ± sd over {len(roar_seeds)} seed(s)."
+show.measured(told, rows="judged", columns="sees", caption=caption, best=False)
+
 # %% [markdown]
+# What the mask tells by itself is no evidence for (A). And where both its ends reveal as much as the judged net knows, DiffROAR is near 0 whatever the image shows: then a 0 is no evidence against (A).
+#
 # (sh-viewer)=
 # **What the retrained nets see.** Choose a judged net, an image and k: the image, the gradient, the coordinates with the largest and the smallest |gradient|, and the mask alone.
-
 
 # %%
 JUDGED = [("grey", net, t, roar_seeds[0]) for net in roar_nets for t in ("standard", "AT")]
@@ -461,8 +517,8 @@ def seen(place: tuple, k: float) -> dict:
     views = experiment.unmasked_views(plain(place), order(*place), kept=k, device=device)
     maps = metrics.predicted_gradient(store.get(judged(*place), device=device), test.x_test, test.y_test)
     of = experiment.where(power, model=place[1], training=place[2], seed=place[3], kept=k)
-    told = {f"accuracy, {e}": f"{v:.0f} %" for e, v in zip(of["end"], of["value"], strict=True)}
-    numbers = {n: told[n] for n in ("accuracy, top", "accuracy, bottom")}
+    told = dict(zip(of["end"], of["value"], strict=True))
+    numbers = {f"accuracy, {end}": f"{told[end]:.0f} %" for end in ("top", "bottom")}
     made = {}
     for name, i in SHOWN.items():
         gradient = plots.png(maps[i], limit=plots.scale(maps[i]))
@@ -479,18 +535,6 @@ controls = {"judged net": nets_of, "image": list(SHOWN), "fraction k": roar_kept
 told = f"Seed {roar_seeds[0]}; accuracies of the nets retrained on such images. Grey: the mean of the data."
 explorer.frames(controls, made, caption=told)
 
-# %% [markdown]
-# **The mask carries information, too.** The order is cut from the gradient of the *predicted* class, on test images as well. Which pixels are shown can therefore give the decision away with nothing of the image left (for ROAR and KAR this is
-# {doc}`erratum BR-E12 <../book/errata>`). So the same nets are trained once more on the masks alone. This control is ours.
-
-# %%
-alone = alone.assign(judged=alone["model"] + ", " + alone["training"])
-caption = f"<b>SH-D, the mask alone</b>, k = {roar_mask_kept:g}: per cent of the labels that nets get right which see which coordinates are shown and nothing else, mean ± sd over {len(roar_seeds)} seed(s)."
-show.measured(alone, rows="judged", columns="end", caption=caption, best=False)
-
-# %% [markdown]
-# Where both ends reveal as much as the judged net knows, DiffROAR is near 0 whatever the image shows, and a DiffROAR of 0 is no evidence against (A).
-
 # %%
 roar_nets_judged = {(f"{net}, {t}", seed): judged(of, net, t, seed) for of, net, t, seed in FROM_NET}
 free = experiment.measure(metrics.clean_accuracy, roar_nets_judged, **how).assign(attack="clean")
@@ -501,7 +545,6 @@ run.record_frame("SH-D", forced, ["model", "attack", "protocol"])
 caption = f"<b>The judged nets</b>, strong protocol, PGD-{attack_steps}, per cent, mean ± sd over {len(roar_seeds)} seed(s)."
 show.measured(pd.concat([free, forced]), caption=caption, best=False)
 
-
 # %%
 of_roar = {net: [judged("grey", net, t, roar_seeds[0]) for t in PAIR] for net in roar_nets}
 reports = [checked(f"DiffROAR, {net}", *of, roar_norm, roar_eps) for net, of in of_roar.items()]
@@ -511,7 +554,7 @@ badges.table(reports, caption=f"<b>Evaluation checks</b> at {roar_norm} {roar_ep
 # (sh-s)=
 # ### SH-S: leakage on the simplified BlockMNIST
 #
-# {prf:ref}`df-thm` in numbers: first the leaking net itself, from its closed form in double precision, then nets trained by SGD on points with noise: a linear net, a standard MLP, and the same MLP trained against linf attacks.
+# {prf:ref}`df-thm` in numbers: first the leaking net itself, from its closed form in double precision, then nets trained by SGD on points with noise: a linear net, a standard MLP, and the same MLP trained against linf attacks. Gradients are of the lead.
 
 # %%
 identities = pd.DataFrame(metrics.leaking_identities(leak_relevant, leak_noise))
@@ -536,7 +579,6 @@ def leaking(seed: int) -> dict[str, Recipe]:
 
 LEAKING = list(leaking(leak_seeds[0]))
 
-
 # %%
 leak_nets = experiment.train(leaking, leak_seeds, announce=run.announce, **how)
 found = experiment.measure(metrics.leak_scores, leak_nets, relevant=leak_relevant, block=leak_block, **how)
@@ -553,7 +595,7 @@ x, y = first.x_test[:20], first.y_test[:20]
 maps = {"the points": metrics.by_block(2 * x - 1, leak_block)}
 for name in LEAKING:
     of = store.get(leak_nets[name, leak_seeds[0]], device=device)
-    maps[name] = metrics.by_block(metrics.predicted_gradient(of, x, y), leak_block)
+    maps[name] = metrics.by_block(metrics.lead_gradient(of, x), leak_block)
 own = data.toys.signal_of(x, y, block=leak_block).flatten(1)[:, ::leak_block]
 
 # %%
@@ -561,25 +603,20 @@ mean = leak.groupby(["quantity", "model"], sort=False)["value"].mean()
 told = "; ".join(
     f"{n} {mean['own_over_other', n]:.2f} and {mean['noise_over_relevant', n]:.2f}" for n in LEAKING
 )
-finding = (
-    f"<b>SH-S</b>, seed {leak_seeds[0]}, {len(x)} test points, each row divided by its largest value; the dot marks the signal; blocks {leak_relevant + 1} and up never hold it. "
-    f"Gradient on the own block over the other relevant ones, and on a noise block over a relevant one, mean over {len(leak_seeds)} seed(s): {told}."
-)
+finding = f"<b>SH-S</b>, seed {leak_seeds[0]}, {len(x)} test points, each row divided by its largest value; the dot marks the signal; blocks {leak_relevant + 1} and up never hold it. Gradient on the own block over the other relevant ones, and on a noise block over a relevant one, mean over {len(leak_seeds)} seed(s): {told}."
 halves = [dict(list(maps.items())[i : i + 2]) for i in (0, 2)]
-figures = [plots.toy_heat(half, own, lowest=0.0) for half in halves]
-plots.show_all(figures, alt="Maps of points and of three nets' gradients, block by block,", finding=finding)
+plots.show_all(
+    [plots.toy_heat(half, own, lowest=0.0) for half in halves],
+    alt="Maps of points and of three nets' gradients, block by block,",
+    finding=finding,
+)
 
 # %%
-caption = f"<b>SH-S in numbers</b>, mean ± sd over {len(leak_seeds)} seed(s); {leak_width:,} hidden units, η = {leak_eta:g}. Top1: the own block has the largest gradient, per cent of the points. Own: gradient there over that of the other relevant blocks; noise: of a noise block over a relevant one. Margin: of the points without noise, over the theorem's largest."
-SHORT = {
-    "top1": "top1, %",
-    "own_over_other": "own",
-    "noise_over_relevant": "noise",
-    "clean_accuracy": "right, %",
-    "margin_share": "margin",
-}
+caption = f"<b>SH-S in numbers</b>, mean ± sd over {len(leak_seeds)} seed(s); {leak_width:,} hidden units, η = {leak_eta:g}. Top1: the own block has the largest gradient; bottom1: the smallest of the {leak_relevant} relevant ones; per cent of the points. Own: gradient there over that of the other relevant blocks; noise: of a noise block over a relevant one. Margin: of the points without noise, over the theorem's largest."
+SHORT = {"top1": "top1, %", "bottom1": "bottom1, %", "own_over_other": "own"}
+SHORT |= {"noise_over_relevant": "noise", "clean_accuracy": "right, %", "margin_share": "margin"}
 table = leak.assign(quantity=leak["quantity"].map(SHORT)).rename(columns={"model": "net"})
-show.measured(table, rows="net", columns="quantity", caption=caption, best=False, digits=2)
+show.measured(table, rows="quantity", columns="net", caption=caption, best=False, digits=2)
 
 # %% [markdown]
 # (sh-claims)=
@@ -592,25 +629,26 @@ told = f"{images.label}, {len(block_seeds)} seed(s); DiffROAR {len(roar_seeds)} 
 display(*verdicts.table(run.notebook, run.rows, told))
 
 # %% tags=["hide-input"]
-largest = alone.loc[alone["value"].idxmax()]
 missing = [] if colour else ["CIFAR-10"]
-top_mass = ", ".join(f"{net} {mass['BlockMNIST-Top', net, 'standard']:.0f} %" for net in SHAPES)
-gaps = ", ".join(f"{net} {more[net]} points" for net in SHAPES)
 shape_of = "; ".join(
     f"{net} {cosine['BlockMNIST', net, 'standard']:.2f}, on -Top {cosine['BlockMNIST-Top', net, 'standard']:.2f}, after adversarial training {cosine['BlockMNIST', net, 'AT']:.2f}"
     for net in SHAPES
 )
-signs = "; ".join(sign(net, t) for _, net in ROAR for t in ("standard", "AT"))
+every = {f"{read}, {way}": d for read, of in falls.items() for way, d in of.items()}
+others = "; ".join(f"{read} ({d})" for read, d in every.items() if d.mean <= 0)
+in_all = f"The answer depends on the reading: no less in {others}" if others else "All readings agree"
+size = {p: of.groupby("shows")["value"].mean() for p, of in cases if p[3] == min(roar_kept)}
+ends = ", ".join(f"{net} {t} {of['image']:+.0f} ({of['mask']:+.0f})" for (_, net, t, _), of in size.items())
 show.found(
     run,
     [
-        f"On BlockMNIST the null block has this much of the gradient: {masses} ({show.link('sh-b')}). On -Top, standard: {top_mass}.",
-        f"More on BlockMNIST than on -Top after standard training: {gaps}; more than after adversarial training: {', '.join(f'{net} {saved[net]}' for net in SHAPES)} ({show.link('sh-b')}).",
+        f"Less of the gradient lies on BlockMNIST's null block after adversarial training in {sum(d.mean > 0 for d in every.values())} of {len(every)} readings, with or without the level of -Top. {in_all} ({show.link('sh-b-readings', 'table')}).",
+        f"Excess of the gradient on the null block over the same training's -Top, where nothing can leak, points of |g|: {excesses} ({show.link('sh-b')}).",
         f"What lies there points along the difference of the classes, cosine: {shape_of} ({show.link('sh-leak')}).",
-        f"DiffROAR. {signs} ({show.link('sh-d')}). The mask alone gives away up to {largest['value']:.0f} % of the labels ({largest['judged']}).",
-        f"The theorem's net leaks exactly; a trained MLP marks its own block {mean['own_over_other', 'MLP']:.2f} times as much as the other relevant ones, an adversarially trained one {mean['own_over_other', 'MLP, adversarial']:.1f} times ({show.link('sh-s')}).",
+        f"DiffROAR is {counted}. At k = {min(roar_kept):g}, points, and in brackets what the mask alone gives: {ends} ({show.link('sh-d')}).",
+        f"The theorem's net leaks exactly. A trained MLP marks its own block {mean['own_over_other', 'MLP']:.2f} times as much as the other relevant ones; it is the smallest of the {leak_relevant} at {mean['bottom1', 'MLP']:.0f} % of the points (linear net: {mean['bottom1', 'linear']:.0f} %). Adversarially trained: {mean['own_over_other', 'MLP, adversarial']:.1f} times ({show.link('sh-s')}).",
         f"{verdicts.in_short(run.notebook, run.rows)} ({show.link('sh-claims', 'verdicts')})",
-        f"Not run here: {' and '.join([*missing, 'ImageNet-10 and SVHN'])}. {images.label}, {counts}; the paper's CNN is ResNet-18. ± are 95 % t-intervals over seeds.",
+        f"Not run here: {', '.join([*missing, 'ImageNet-10', 'SVHN'])}. {images.label}, {counts}; the paper's CNN is ResNet-18. ± are 95 % t-intervals over seeds.",
     ],
 )
 
@@ -621,6 +659,7 @@ show.found(
 
 # %%
 fidelity.table("feature_leakage")
+
 
 # %% [markdown]
 # Beyond that, SVHN and ImageNet-10 are not run (`roar_dataset=folder:PATH` runs them), and PredPower is the accuracy of one retrained net a seed, not the best of several.
@@ -651,12 +690,22 @@ fidelity.table("feature_leakage")
 #
 # ```{exercise} Take the null block away
 # :label: df-ex-null
-# Is the mass on the null block caused by the patch that is drawn there? Run with `-p patch=filled` and `-p patch=square`, then think of a test with no patch at all.
+# Is the mass on the null block caused by the patch that is drawn there? Run with `-p patch=filled` and `-p patch=square`. Which number tells?
 # ```
 #
 # ```{solution} df-ex-null
 # :class: dropdown
-# Only the block nets are trained again. If the mass hardly changes, the patch is not what is marked. A test without a patch: `data.block_mnist.null_block` with a square of 3 pixels is nearly black; what remains on it is leakage or the initial weights, which {ref}`SH-B <sh-b>` shows as “untrained”.
+# The excess over -Top, not the mass: a net also uses the patch as a bias, on -Top as well. If the excess hardly changes with the patch, it is not the patch that leaks. Only the block nets are trained again.
+# ```
+#
+# ```{exercise} One net, two maps
+# :label: df-ex-gauge
+# Add the same function $h(x)$ to both logits of a net. What happens to its decisions, its probabilities, the gradient of $z_{\hat y}$ and that of the lead? Choose $h$ so that the logit's gradient lies wholly on the null block of -Top.
+# ```
+#
+# ```{solution} df-ex-gauge
+# :class: dropdown
+# Decisions, probabilities and the lead stay; $\nabla z_{\hat y}$ becomes $\nabla z_{\hat y} + \nabla h$. With $h(x) = c\,\langle v, x\rangle$, $v$ one on the lower block and 0 above, the fraction of $|g|$ on the null block tends to 1 as $c$ grows. Training does not choose $h$, so a map of one logit shows in part what nothing has decided.
 # ```
 #
 # ```{exercise} DiffROAR without the net's answer

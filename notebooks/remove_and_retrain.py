@@ -11,7 +11,7 @@
 # Every name here can be changed: companion run remove_and_retrain -p NAME=VALUE
 # fmt: off
 dataset: str = "mnist_small"  # one of mnist_small, digits, mnist, fashion_mnist, cifar10, folder:PATH: images
-n_train: int = 1000  # in [0, inf): training images used, 0 for all
+n_train: int = 800  # in [0, inf): training images used, 0 for all
 n_test: int = 0  # in [0, inf): test images used, 0 for all
 classifier: str = "small_mlp"  # one of auto, small_mlp, digits_cnn, br_mnist_cnn, br_cifar_cnn: attributed and retrained nets; auto: the paper's for these images
 seeds: list[int] = [0, 1, 2]  # in [0, inf): one set of attributed nets each; the paper's code has one
@@ -19,6 +19,8 @@ epochs: int = 15  # in [1, inf): passes over the training images, of the attribu
 retrain_epochs: int = 8  # in [1, inf): of the retrained nets; the paper's 20
 batch_size: int = 100  # in [1, inf): images in a training step
 lr: float = 0.003  # in (0, inf): learning rate of Adam; the paper's 0.001
+sgd_lr: float = 0.1  # in (0, inf): of SGD, momentum 0.9, for the nets of other trainings (BR-T)
+beside_epochs: int = 5  # in [1, inf): passes of these nets where their architecture is another one
 l2_eps: float = 1.5  # in [0, inf): largest l2 radius of adversarial training, pixels in [0, 1]; 0: the paper's for these images
 linf_eps: float = 0.1  # in [0, 1]: largest linf radius; 0: the paper's
 strengths: list[float] = [0.5, 1]  # in (0, 1]: training radii as fractions of the largest; the paper's 0.05 to 1 in 20 steps
@@ -26,15 +28,15 @@ objectives: list[str] = ["CE"]  # one of CE, CW: what the adversary maximises in
 at_steps: int = 3  # in [1, inf): PGD steps in adversarial training; the paper's 40
 l2_step: float = 1.0  # in (0, inf): their length, l2; the code's 1 (2 in its pixels)
 linf_step: float = 0.5  # in (0, 1]: their length, linf, as a fraction of the largest radius; the code's 0.5 on CIFAR-10
-shares: list[float] = [0.1, 0.4, 0.7, 0.9]  # in (0, 1): fractions of the pixels that are replaced; the paper's 0.1, 0.3, 0.5, 0.7, 0.9
+shares: list[float] = [0.4, 0.7, 0.9]  # in (0, 1): fractions of the pixels that are replaced; the paper's 0.1, 0.3, 0.5, 0.7, 0.9
 repeats: int = 1  # in [1, inf): nets retrained for each fraction, map and attributed net; the paper's 3
-random_repeats: int = 2  # in [1, inf): the same for the random order of each seed
+random_repeats: int = 6  # in [1, inf): nets for the random order of each seed, and other orders beside it
 unit: str = "pixel"  # one of pixel, entry: whole pixels, or every channel of a pixel on its own (Hooker et al.)
 fill: str = "channel_mean"  # one of channel_mean, mean, black, grey, white: what takes the place of a pixel
-leak_share: float = 0.5  # in (0, 1): fraction at which nets are trained on masks alone
-planted_images: int = 2000  # in [2, inf): noise images with a planted label
+leak_share: float = 0.01  # in (0, 1): besides `shares`, a fraction at which nets see masks alone
+planted_images: int = 1800  # in [2, inf): noise images with a label planted in one of four places
 attack_steps: int = 20  # in [1, inf): PGD steps of the attacks on the nets
-attack_images: int = 500  # in [1, inf): test images attacked
+attack_images: int = 300  # in [1, inf): test images attacked
 checked_images: int = 100  # in [1, inf): test images on which each net's evaluation is checked
 keep_nets: bool = False  # keep the retrained nets, not only what was measured on them
 device: str = "auto"  # one of auto, cpu, cuda: where to compute
@@ -52,7 +54,7 @@ import pandas as pd
 from IPython.display import display
 
 from companion import checks, data, experiment, metrics, playground, plots, saliency, store
-from companion.publishing.claims import ledger, verdicts
+from companion.publishing.claims import verdicts
 from companion.publishing.explorers import explorer
 from companion.publishing.pages import badges, fidelity, series, show, sources
 from companion.training import Mask, Recipe, part
@@ -139,7 +141,8 @@ LARGEST = {"l2": l2_eps or of_paper[0], "linf": linf_eps or of_paper[1]}
 STEP = {"l2": l2_step, "linf": linf_step * LARGEST["linf"]}
 KINDS = {"small_mlp": part("mlp", hidden=(64, 64)), "digits_cnn": part("digits_cnn", dropout=0.0)}
 kind = of_paper[2] if classifier == "auto" else classifier
-chosen = {"model": KINDS.get(kind, part(kind)), "optimiser": part("Adam", lr=lr), "schedule": "constant"}
+OPTIMISERS = {"Adam": part("Adam", lr=lr), "SGD": part("SGD", lr=sgd_lr, momentum=0.9)}
+chosen = {"model": KINDS.get(kind, part(kind)), "optimiser": OPTIMISERS["Adam"], "schedule": "constant"}
 data_part = part(dataset, n_train=n_train or None, n_test=n_test or None)
 base = Recipe(data=data_part, **chosen, epochs=retrain_epochs, batch_size=batch_size)
 
@@ -170,25 +173,53 @@ PLACES = pd.DataFrame(places, columns=PANEL).assign(model=[named(*of) for of in 
 MODELS = list(dict.fromkeys(PLACES["model"]))  # the standard net is one in all panels
 PLAIN = [name for name in MODELS if FIRST in name or name == "standard"]  # the controls are for these
 STRONGEST = {norm: named(norm, FIRST, levels[-1]) for norm in LARGEST}
-plain_nets = {place: recipe for place, recipe in nets.items() if place[0] in PLAIN}
+ENDS = ("standard", *STRONGEST.values())
+
+# %% [markdown]
+# **Other trainings (ours).** These nets are of one architecture and one optimiser. Does what they show depend on either? So a standard net and one trained against the largest l2 radius are trained for another architecture and for SGD too.
+
+# %%
+BESIDE = "compact_cnn" if kind == "small_mlp" else "small_mlp"
+STATES = {"standard": None, "adversarial": adversary("l2", FIRST, levels[-1])}
+lasting = {n: (KINDS.get(n, part(n)), e) for n, e in ((kind, epochs), (BESIDE, beside_epochs))}
+GRID = experiment.grid(base, lasting, OPTIMISERS, STATES)
+GRID.loc[:1, "model"] = ["standard", STRONGEST["l2"]]  # the chapter's own nets
+OTHERS = GRID[2:].set_index("model")["recipe"].to_dict()
+
+
+def others(seed: int) -> dict[str, Recipe]:
+    return {model: replace(recipe, seed=seed) for model, recipe in OTHERS.items()}
+
+
+def training_of(name: str) -> str:
+    return "standard" if name.endswith("standard") else "adversarial"
+
+
+def colour(name: str) -> str:
+    return plots.COLOURS[training_of(name)]
+
+
+every = nets | experiment.train(others, seeds, announce=run.announce, **how)
 
 # %% [markdown]
 # ### What is retrained
 #
-# A curve is a mask, a metric and a seed. The random order of a seed serves all its nets and both metrics; all retrained nets start from other weights than the net they judge.
+# A curve is a mask, a metric and a seed. The random order of a seed serves all its nets and both metrics; all retrained nets are of the first net's kind, and start from other weights than the net they judge.
 
 
 # %%
 FILL, METRIC = {"black": 0.0, "grey": 0.5, "white": 1.0}, {"largest": "ROAR", "smallest": "KAR"}
+REMOVE = dict(zip(METRIC.values(), METRIC, strict=True))
 OWN, GX, OTHER, MEAN = "G", "GX", "another image's map", "mean map"
-RANDOM, AGAIN, VARIANCE = "random", "another random order", "pixel variance"
+RANDOM, AGAIN, ONE, VARIANCE = "random", "another random order", "one random net", "pixel variance"
 
 
-def curve(seed: int, order: str, model="", remove="largest", again=repeats, draw=None, **what) -> dict:
+def curve(seed: int, order: str, model="", remove="largest", again=repeats, draw=0, **what) -> dict:
     fixed = {"remove": remove, "unit": unit, "fill": FILL.get(fill, fill)}
-    mask = Mask(0.5, **fixed, seed=seed if draw is None else draw, **what)
+    mask = Mask(0.5, **fixed, seed=draw or seed, **what)
     labels = {"seed": seed, "order": order, "model": model, "metric": METRIC[remove]}
-    return {**labels, "mask": mask, "seeds": [1000 + seed * again + k for k in range(again)]}
+    first = (draw or 1000) + seed * again
+    return {**labels, "mask": mask, "seeds": [first + k for k in range(again)]}
 
 
 def mean_size(net):
@@ -196,20 +227,25 @@ def mean_size(net):
 
 
 def maps_of(model: str, seed: int) -> dict:
-    own = {OWN: part("loss_gradient"), GX: part("gradient_x_input")}
-    if model not in PLAIN:
-        return own
-    size = mean_size(store.get(nets[model, seed], device=device))
-    return {**own, OTHER: part("gradient_elsewhere"), MEAN: experiment.one_order(size)}
+    own = {OWN: part("loss_gradient")}
+    paper = {**own, GX: part("gradient_x_input")}
+    if model not in (*PLAIN, *OTHERS):
+        return paper
+    size = mean_size(store.get(every[model, seed], device=device))
+    controls = {OTHER: part("gradient_elsewhere"), MEAN: experiment.one_order(size)}
+    return {**(own if model in OTHERS else paper), **controls}
 
 
 # %%
 by_variance = experiment.one_order(images.x_train.std(0))
 asked = [curve(seed, RANDOM, again=random_repeats) for seed in seeds]
-asked += [curve(s, AGAIN, "", r, random_repeats, draw=1000 + s) for s in seeds for r in METRIC]
-for model, seed in nets:
+draws = [(seed, k) for seed in seeds for k in range(random_repeats)]  # other orders, fresh nets
+asked += [curve(s, AGAIN, f"draw {k}", draw=10_000 * (k + 1) + s) for s, k in draws]
+asked += [curve(s, ONE, f"draw {k}") | {"seeds": [1000 + s * random_repeats + k]} for s, k in draws]
+for (model, seed), net in every.items():
     for order, chosen in maps_of(model, seed).items():
-        asked += [curve(seed, order, model, r, source=nets[model, seed], map=chosen) for r in METRIC]
+        removed = ["largest"] if model in OTHERS or order == MEAN else METRIC
+        asked += [curve(seed, order, model, r, source=net, map=chosen) for r in removed]
 for seed in seeds:  # a mask with a map needs a net, which is not looked at
     of = {"source": nets["standard", seed], "map": by_variance}
     asked += [curve(seed, VARIANCE, remove=remove, **of) for remove in METRIC]
@@ -218,7 +254,7 @@ for seed in seeds:  # a mask with a map needs a net, which is not looked at
 settings = {"fractions": shares, "keep_nets": keep_nets, "announce": run.announce}
 curves = experiment.retrained(base, pd.DataFrame(asked), **settings, **how)
 mu = experiment.scores(curves[curves["order"] != RANDOM], experiment.where(curves, order=RANDOM))
-clean = experiment.measure(metrics.fraction_correct, nets, images, **how)
+clean = experiment.measure(metrics.fraction_correct, every, images, **how)
 clean = clean.assign(value=100 * clean["value"], quantity="clean_accuracy")
 placed = PLACES.merge(mu, on="model").merge(clean[["model", "seed", "value"]], on=["model", "seed"])
 placed = placed.rename(columns={"order": "map", "value_x": "value", "value_y": "accuracy"})
@@ -276,22 +312,25 @@ plots.save(plots.gallery(rows, columns=columns, pixels="all", cell=1.4), run.fol
 # (br-p)=
 # ### BR-P: does the score measure?
 #
-# Before it judges gradients, the test is put to a map whose worth is known. Noise images get their label written into a tenth of the pixels; the map that marks these pixels is right. And on the real images a second random order says how large the score of nothing is.
+# Before it judges gradients, the test is put to maps whose worth is known. Noise images get their label written into a tenth of their pixels, **in one of four places**; the map of an image marks its own place, whatever the label.
+# So it is right image by image, it does not leak the label, and another image's map of the same class is right one time in four. And on the real images other random orders, each with retrained nets of its own, say how large the score of nothing is.
 
 # %%
 given = {"count": planted_images, "unit": unit}
 found = {seed: experiment.planted_scores(images, replace(base, seed=seed), **given) for seed in seeds}
-planted = pd.DataFrame({"seed": seed, **row} for seed, rows in found.items() for row in rows)
+planted = pd.DataFrame({"seed": seed, **row} for seed, rows in found.items() for row in rows).dropna()
 run.record_frame("BR-P", planted, ["metric"], map="planted")
-for order, of in alone.items():
-    run.record_frame("BR-P", of.assign(quantity="mu"), ["metric"], map=order, **of_images)
-names = planted["quantity"].map(
-    {"mu": "planted label: μ, points", "fraction of the largest": "the same, fraction of the largest μ"}
-)
-rows = [planted.assign(model=names), *(of.assign(model=f"{name}: μ, points") for name, of in alone.items())]
-caption = f"<b>BR-P</b>, mean ± sd over {len(seeds)} seed(s); the last two on {images.label}. Largest: all nets at chance under ROAR, all perfect under KAR."
-table = pd.concat(rows).dropna(subset=["value"])
-show.measured(table, columns="metric", digits=2, best=False, caption=caption)
+nothing = experiment.apart(mu, AGAIN, ONE)
+size, of_nothing = alone[AGAIN]["value"].abs().mean(), experiment.mean_difference(nothing)
+for order, of in {AGAIN: nothing, VARIANCE: alone[VARIANCE]}.items():
+    run.record_frame("BR-R", of.assign(quantity="mu"), ["metric"], map=order, **of_images)
+run.record("BR-R", "mean |mu|", size, n=len(alone[AGAIN]), map=AGAIN, **of_images)
+
+# %%
+rows = [planted.assign(model="planted label: " + planted["quantity"].replace("mu", "μ"))]
+rows += [of.assign(model=f"{o}: μ") for o, of in ((VARIANCE, alone[VARIANCE]), (AGAIN, nothing))]
+caption = f"<b>BR-P, BR-R</b>, points of accuracy, mean ± sd over {len(seeds)} seed(s); the last two on {images.label}. Another random order: {len(nothing)} pairs of nets, none in two pairs; under KAR the nets are the same, so μ is minus that under ROAR. On average {of_nothing}; a single one is off by {size:.1f}."
+show.measured(pd.concat(rows), columns="metric", digits=2, best=False, caption=caption)
 
 # %% [markdown]
 # (br-n)=
@@ -311,7 +350,7 @@ def forced(norm: str) -> pd.DataFrame:
 robust = pd.concat([forced(norm) for norm in LARGEST], ignore_index=True)
 run.record_frame("BR-N", robust, ["model", "attack", "protocol"], **of_images)
 caption = f"<b>BR-N</b>, {images.label}, per cent, mean ± sd over {len(seeds)} seed(s). Attacked: first {attack_images} test images at most, strong protocol, PGD-{attack_steps}, both losses. CE, CW: what the adversary maximised in training."
-show.measured(pd.concat([clean.assign(attack="clean"), robust]), caption=caption)
+show.measured(pd.concat([clean.query("model in @MODELS").assign(attack="clean"), robust]), caption=caption)
 
 # %%
 UNTRAINED = ["R9", "R11", "R12", "R22"] if run.profile == "smoke" else []
@@ -342,7 +381,8 @@ of_first = experiment.where(placed, objective=FIRST)
 
 def against_radius(metric: str, norm: str):
     of = experiment.where(of_first, metric=metric, norm=norm)
-    drawn = [(order, experiment.where(of, map=order), *style) for order, style in LINES.items()]
+    # the mean map is scored under ROAR only
+    drawn = [(o, experiment.where(of, map=o), *LINES[o]) for o in LINES if o in set(of["map"])]
     level = {VARIANCE: (average(alone[VARIANCE], metric=metric), "#D55E00")}
     axes = (f"training radius, fraction of {LARGEST[norm]:g}", "μ, points")
     return plots.lines(drawn, "strength", title=f"{metric}, {norm}", labels=axes, levels=level)
@@ -360,9 +400,8 @@ caption = (
     f"changes by {grows('ROAR', OWN)} points, of GX by {grows('ROAR', GX)}. Pixel variance, which asks no net, scores {flat['ROAR']} under ROAR and {flat['KAR']} under KAR."
 )
 figures = [against_radius(metric, norm) for metric in METRIC.values() for norm in LARGEST]
-plots.show_all(
-    figures, alt="Score against training radius for two maps and three controls, panel", finding=caption
-)
+alt = f"μ against training radius. From zero to the largest G changes by {grows('ROAR', OWN)} under ROAR and {grows('KAR', OWN)} under KAR, the mean map by {grows('ROAR', MEAN)} under ROAR. Panel"
+plots.show_all(figures, alt=alt, finding=caption)
 
 # %% [markdown]
 # (br-c9)=
@@ -386,79 +425,81 @@ series.table(run, ranks, caption=caption)
 # (br-v)=
 # ### BR-V: what does the score reward? (ours)
 #
-# Where do the gradients of these nets lie? The mean of $|g_{\mathrm G}|$ over the training images, for growing radii, beside the standard deviation of the pixels. A standard net also has gradients
-# at pixels that are the same in all training images, where its weights stayed what they were drawn as; an adversary that perturbs them takes these out. So the correlation is given twice: over all pixels, and over those that vary.
+# Where do the gradients of these nets lie? The mean of $|g_{\mathrm G}|$ over the training images, beside the standard deviation of the pixels: first for growing radii, then for **other trainings**. A radius is one way to change a net; its optimiser and its architecture are others.
+# A net also has gradients at pixels that are the same in all training images, from which it learns nothing, so the correlation is given twice: over all pixels, and over those that vary.
 
 
 # %%
-def row_of(norm: str):
-    names = [named(norm, FIRST, s) for s in levels]
-    return [mean_size(store.get(nets[name, seeds[0]], device=device)) for name in names]
+def beside_spread(names: dict[str, list[str]], titles: list[str]):
+    own = {m: mean_size(store.get(every[m, seeds[0]], device=device)) for of in names.values() for m in of}
+    rows = [(label, [*map(own.get, of), images.x_train.std(0)]) for label, of in names.items()]
+    return plots.gallery(rows, columns=[*titles, "spread"], cell=0.9)
 
 
-rows = [(norm, [*row_of(norm), images.x_train.std(0)]) for norm in LARGEST]
-titles = [f"{s:g}" if s else "standard" for s in levels] + ["spread"]
-finding = f"Mean |g| of seed {seeds[0]} by training radius (fraction of the largest), and the pixels' standard deviation; white: 0, red: each map's largest value."
-alt = "Maps of the mean gradient size for growing radius, and of the pixels' spread."
-plots.show(plots.gallery(rows, columns=titles, cell=1.3), alt=alt, finding=finding, width="40rem")
+titles = [f"{s:g}" if s else "standard" for s in levels]
+radii = beside_spread({n: [named(n, FIRST, s) for s in levels] for n in LARGEST}, titles)
+by_state = {state: list(of["model"]) for state, of in GRID.groupby("training", sort=False)}
+trainings = beside_spread(by_state, list(dict.fromkeys(GRID["net"] + "\n" + GRID["optimiser"])))
+finding = f"Mean |g| of seed {seeds[0]}, and the pixels' standard deviation; white: 0, red: each map's largest value. First by training radius (fraction of the largest) for {kind} and Adam, then by training; adversarial: l2 {LARGEST['l2']:g}."
+plots.show_all([radii, trainings], alt="Maps of mean |g| beside the pixels' spread", finding=finding)
 
 # %%
-lies = experiment.measure(metrics.gradient_spread, plain_nets, images, **how)
-lies = experiment.where(PLACES, objective=FIRST).merge(lies, on="model")
+spreads = experiment.measure(metrics.gradient_spread, every, images, **how)
+lies = experiment.where(PLACES, objective=FIRST).merge(spreads, on="model")
 run.record_frame("BR-V", lies, PANEL, **of_images)
 controls = of_first[of_first["map"] != GX].replace({"map": {OWN: "own map"}}).assign(quantity="mu")
 run.record_frame("BR-V", controls, ["metric", "map", *PANEL], **of_images)
-shades = {"all pixels": "#0072B2", "pixels that vary": "#D55E00"}
-rho = {q: lies[lies["quantity"] == f"spread, {q}"] for q in shades}
-along = {q: ", ".join(f"{n} {average(rho[q], model=n):.2f}" for n in PLAIN) for q in shades}
+in_roar = mu[mu["metric"] == "ROAR"].assign(quantity="mu, " + mu["order"])
+of_grid = GRID.merge(pd.concat([spreads, clean, in_roar]), on="model")
+of_grid["model"] = of_grid["net"] + ", " + of_grid["optimiser"] + ", " + of_grid["training"]
+run.record_frame("BR-T", of_grid, ["net", "optimiser", "training"], **of_images)
 
 # %%
-axes = ("training radius, fraction of the largest", "Spearman's ρ over pixels")
-figures = [
-    plots.lines(
-        [(q, experiment.where(of, norm=norm), shades[q], "-") for q, of in rho.items()],
-        "strength",
-        title=f"mean |g| and spread, {norm}",
-        labels=axes,
-    )
-    for norm in LARGEST
-]
-finding = f"<b>BR-V</b>. Correlation of a net's mean |g| with the pixels' standard deviation, {len(seeds)} seed(s), adversary {FIRST}. All pixels: {along['all pixels']}. Pixels that vary: {along['pixels that vary']}."
-plots.show_all(
-    figures, alt="Correlation of gradient size with pixel spread against radius, panel", finding=finding
-)
+VARY, FLAT = "spread, pixels that vary", f"mu, {MEAN}"
+digits = {VARY: 2, FLAT: 1, "clean_accuracy": 1}
+moved = {q: experiment.from_to(of_grid, q, "training", d) for q, d in digits.items()}
+by_radius = ", ".join(f"{n} {average(spreads, quantity=VARY, model=n):.2f}" for n in PLAIN)
+by_adversary = experiment.added(of_grid, VARY, "training", "adversarial", "standard")
+by_sgd = experiment.added(of_grid.query("training == 'standard'"), VARY, "optimiser", "SGD", "Adam")
+finding = f"<b>BR-V, BR-T</b>. Mean, 95 % t-interval and seeds; blue: adversarial; grey crosses: the own maps. Left, correlation over pixels that vary, standard → adversarial (l2 {LARGEST['l2']:g}): {moved[VARY]}. Right, μ of the mean map: {moved[FLAT]}. Clean accuracy, %: {moved['clean_accuracy']}. The correlation by radius, {kind} and Adam: {by_radius}."
+titles = {VARY: "correlation ρ", FLAT: "ROAR μ, points"}
+drawn_of = {title: experiment.where(of_grid, quantity=q) for q, title in titles.items()}
+crosses = {titles[FLAT]: experiment.where(of_grid, quantity=f"mu, {OWN}")}
+figures = plots.dots_each(drawn_of, list(of_grid["model"].unique()), colour, crosses)
+alt = f"Eight nets. Correlation: {moved[VARY]}. μ of the mean map: {moved[FLAT]}. Panel"
+plots.show_all(figures, alt=alt, finding=finding)
 
 # %% [markdown]
 # (br-own)=
-# **What is left of the image's own map?** Its score minus that of another image's map with the same predicted class. Zero: the score does not know which image the map belongs to.
-# Below zero under ROAR: removing pixels by the own map costs *less* accuracy than removing as many by another image's. That is possible because the holes of the own map outline the own object, and a net reads holes ({ref}`BR-E12 <br-e12>`).
-
+# **What is left of the image's own map?** Its score minus that of another image's map with the same predicted class. Zero: the score does not know which image the map belongs to; {ref}`maps that are right image by image <br-p>` get far more.
+# Below zero under ROAR: removing pixels by the own map costs *less* accuracy than removing as many by another image's. How much of that is the holes, and not what they hide? The same difference is taken for nets that see the masks and nothing of the images ({ref}`BR-E12 <br-e12>`).
 
 # %%
-def colour(name: str) -> str:
-    return plots.COLOURS["standard" if name == "standard" else "adversarial"]
+readers = {place: of for place, of in nets.items() if place[0] in ENDS}
+read_at = sorted({leak_share, *shares})
+leak = experiment.readings(base, readers, fractions=read_at, unit=unit, device=device)
+blind = leak[(leak["quantity"] == "accuracy") & leak["share"].isin(shares)]
+blind = blind.drop(columns="quantity").assign(metric="ROAR")
+of_masks = experiment.scores(blind, experiment.where(curves, order=RANDOM))
 
-
+# %%
 own, beyond = experiment.apart(mu, OWN, OTHER), experiment.apart(mu, MEAN, OWN)
-run.record_frame("BR-O", own.assign(quantity="own − another's"), ["model", "metric"], **of_images)
-run.record_frame("BR-O", beyond.assign(quantity="mean map − own"), ["model", "metric"], **of_images)
+of_masks = experiment.apart(of_masks, "own", "another's")
+gaps = {"own − another's": own, "mean map − own": beyond, "own − another's, masks only": of_masks}
+for quantity, of in gaps.items():
+    of = of.assign(quantity=quantity, training=of["model"].map(training_of))
+    run.record_frame("BR-O", of, ["model", "metric", "training"], **of_images)
 credit = {metric: experiment.by_model(of) for metric, of in own.groupby("metric", sort=False)}
-more = experiment.by_model(experiment.where(beyond, metric="ROAR"))
-listed = {metric: ", ".join(f"{n} {of}" for n, of in found.items()) for metric, found in credit.items()}
+listed = {m: experiment.listed(of) for m, of in own.groupby("metric", sort=False)}
 
 # %%
-figures = [
-    plots.dots({f"{m}: own − another's, points": of}, PLAIN, colour)
-    for m, of in own.groupby("metric", sort=False)
-]
+titled = {m: {f"{m}, points": experiment.where(own, metric=m)} for m in credit}
+figures = [plots.dots(titled[m], list(of), colour) for m, of in credit.items()]
 for fig in figures:
     fig.axes[0].axvline(0, color="#888888", linewidth=1)
-    fig.axes[0].margins(x=0.1)
-finding = (
-    f"<b>Own − another's</b>, points of μ: mean, 95 % t-interval and seeds. ROAR: {listed['ROAR']}. KAR: {listed['KAR']}. "
-    f"For comparison, mean map − own map under ROAR: {', '.join(f'{n} {of}' for n, of in more.items())}."
-)
-plots.show_all(figures, alt="Score of the own map minus that of another image's map, panel", finding=finding)
+finding = f"<b>Own − another's</b>, points of μ: mean, 95 % t-interval and seeds. ROAR: {listed['ROAR']}. KAR: {listed['KAR']}. Nets that see masks only, ROAR: {experiment.listed(of_masks)}."
+alt = f"Own minus another's map. ROAR: {listed['ROAR']}. KAR: {listed['KAR']}. Panel"
+plots.show_all(figures, alt=alt, finding=finding)
 
 # %% [markdown]
 # (br-f5)=
@@ -494,66 +535,57 @@ plots.show(drawn_dots, alt="Score of every net against its clean accuracy, four 
 
 
 # %%
+of_mask = experiment.where(blind, order="own", model="standard")
+
+
 def retrained_curves(metric: str):
     lines = [(OWN, "standard", "#666666", "-"), (VARIANCE, "", "#D55E00", ":")]
     lines += [(OWN, STRONGEST[norm], kinds[norm], "-") for norm in LARGEST]
-    of = experiment.where(curves, metric=metric)
-    drawn = [
-        (f"{o} {m}".strip(), experiment.where(of, order=o, model=m), c, style) for o, m, c, style in lines
-    ]
-    drawn.append((RANDOM, experiment.where(curves, order=RANDOM), "#888888", ":"))
-    first = "largest" if metric == "ROAR" else "smallest"
+    of, flat = experiment.where(curves, metric=metric), experiment.where(curves, order=RANDOM)
+    drawn = [(f"{o} {m}".strip(), experiment.where(of, order=o, model=m), *style) for o, m, *style in lines]
+    drawn.append((RANDOM, flat, "#888888", ":"))
+    if metric == "ROAR":
+        drawn.append(("only the mask of G standard", of_mask, "#009E73", "--"))
     axes = ("fraction of the pixels replaced", "accuracy, %")
-    return plots.lines(drawn, "share", title=f"{metric}: {first} first", labels=axes)
+    return plots.lines(drawn, "share", title=f"{metric}: {REMOVE[metric]} first", labels=axes)
 
 
 # %%
-printed = ledger.printed(run.notebook)
-theirs = {
-    (o, r): v
-    for o in ("CE", "CW")
-    for r, v in series.scores(printed, ("KAR", "l2", o, OWN)).items()
-    if r or o == "CE"
-}
-ours = {
-    n: average(mu, metric="KAR", order=OWN, model=n) for n in MODELS if n == "standard" or n.startswith("l2")
-}
-below = [f"{sum(v < 0 for v in found.values())} of {len(found)}" for found in (theirs, ours)]
-finding = f"<b>BR-C10</b>. Mean and 95 % t-interval, {len(seeds)} seed(s). The KAR score of the plain gradient is below zero for {below[0]} such nets in the paper (lowest {min(theirs.values()):.2f}) and for {below[1]} here (standard {ours['standard']:+.1f})."
+below = series.below_random(run, "KAR", "l2", OWN)
+of_rest = experiment.where(curves, metric="ROAR", order=OWN, model="standard")
+told = [f"{q:.0%} gone {average(of_mask, share=q):.0f} and {average(of_rest, share=q):.0f}" for q in shares]
+finding = f"<b>BR-C10</b>. Mean and 95 % t-interval, {len(seeds)} seed(s). The KAR score of the plain gradient is below zero for {below}. ROAR, standard net: nets that see the mask alone, beside nets that see the rest of the image, %: {', '.join(told)}."
 figures = [retrained_curves(metric) for metric in METRIC.values()]
-plots.show_all(
-    figures, alt="Accuracy of retrained nets against the fraction of pixels replaced, panel", finding=finding
-)
+alt = f"Accuracy against the fraction of pixels replaced; mask alone and rest of the image, %: {', '.join(told)}. Panel"
+plots.show_all(figures, alt=alt, finding=finding)
 
 # %% [markdown]
 # (br-e12)=
 # ### BR-E12: does the mask give the decision away?
 #
 # The maps are those of the *predicted* class, on test images too, so the position of the holes depends on the net's decision, and a retrained net may learn to read it {cite:p}`rong2022`. To measure this alone, nets are trained on **the masks only**: one where a pixel stays, zero where it goes, nothing of the image.
-# A mask may also show the *object*, its outline for example. What separates the two is the net's errors: a reader of the object is right there, a reader of the decision repeats the error. And since an error is often a likely one, **masks made for the true label are the control**: their readers cannot know the net's wrong decision from the label.
+# Such a mask may also show the *object*, its outline for example. So readers also get **another image's mask**, of the same predicted class, in training and test: of this image it knows nothing but the decision. Where the net errs, a reader of the object would name the true label; a reader of the decision repeats the error.
 
 
 # %%
-leak = experiment.readings(base, plain_nets, fraction=leak_share, unit=unit, device=device)
-told = leak.rename(columns={"model": "net"})
-run.record_frame("BR-E12", told, ["net", "label"], sees="mask", share=leak_share, **of_images)
-errors = experiment.where(leak, quantity="decision_on_errors")
-repeats_errors = experiment.by_model(experiment.apart(errors, "predicted", "true", "label"))
-repeated = ", ".join(f"{n} {of}" for n, of in repeats_errors.items()) or "no net made errors for both"
+told = leak.assign(sees=leak["share"].isin(shares).map({True: "mask", False: "mask, few pixels"}))
+run.record_frame("BR-E12", told, ["model", "order", "share", "sees"], **of_images)
+errors = experiment.where(leak, quantity="decision_on_errors", share=middle, order="another's")
+repeats_errors = experiment.by_model(errors)
+repeated = ", ".join(f"{n} {of.mean:.0f} %" for n, of in repeats_errors.items()) or "no net made errors"
+few = {n: average(leak, share=read_at[0], order="own", quantity="decision", model=n) for n in ENDS}
 
 # %%
 READ = {"accuracy": "label", "decision": "decision", "decision_on_errors": "decision where it is wrong"}
-readers = leak.replace({"quantity": READ}).assign(model=leak["model"] + ", " + leak["label"] + " label")
-caption = (
-    f"<b>BR-E12</b>, {images.label}, per cent of the test images, mean ± sd over {len(seeds)} seed(s); nets that see only which {leak_share:.0%} of the pixels go, in masks for the predicted and for the true label; "
-    f"chance {100 / images.n_classes:.0f} %. Where the net errs, predicted minus true: {repeated} points."
-)
-show.measured(readers, columns="quantity", caption=caption, best=False)
+table = experiment.where(leak, share=middle).replace({"quantity": READ})
+caption = f"<b>BR-E12</b>, {images.label}, per cent of the test images, mean ± sd over {len(seeds)} seed(s); nets that see only which {middle:.0%} of the pixels go, by the own map or by that of another image of the same predicted class. Where the net errs, readers of another image's mask repeat the error in {repeated}. From {read_at[0]:.1%} of the pixels the own masks tell of the decisions: {', '.join(f'{n} {v:.0f} %' for n, v in few.items())}."
+table = table.assign(model=table["model"] + ", " + table["order"])
+show.measured(table, columns="quantity", caption=caption, best=False)
 
 # %% [markdown]
-# **What follows.** A clear map can lower its own ROAR score: a mask that spells the decision, or outlines the object, lets a retrained net answer without the pixels that were taken away. One order for all images leaks nothing,
-# which is one reason why the mean map can outscore the maps it is the mean of. Rong et al. {cite:p}`rong2022` find scores of this kind strongly affected by what the shape of the mask tells; Song et al. {cite:p}`song2023`, one of whom is an author of the paper
-# read here, find that processing which asks neither net nor data, such as blurring, often raises a ROAR score. So μ compares maps *and* what their masks tell; *own − another's* holds the leaked decision fixed, though not the image's own outline.
+# **What follows.** A clear map can lower its own ROAR score: a mask that spells the decision lets a retrained net answer without the pixels that were taken away. One order for all images leaks nothing, which is one reason why the mean map can outscore the maps it is the mean of.
+# Rong et al. {cite:p}`rong2022` find scores of this kind strongly affected by what the shape of the mask tells; Song et al. {cite:p}`song2023`, one of whom is an author of the paper
+# read here, find that processing which asks neither net nor data, such as blurring, often raises a ROAR score. So μ compares maps *and* what their masks tell; *own − another's* holds the leaked decision fixed, though not the image's own outline: what it is for masks alone says how much that can be.
 #
 # (br-retrain-explorer)=
 # ## Explore it
@@ -596,31 +628,24 @@ explorer.frames(controls, frames, start=("l2", 0.0, middle), caption=caption)
 # The rules are data, `book/claims/br_retrain.yaml`; `companion claims` decides them again on any run's rows. The paper's claims are about CIFAR-10; other images decide nothing about them. Claims marked “ours” are not the paper's. {doc}`../book/decisions` says how an answer is reached.
 
 # %%
-display(
-    *verdicts.table(
-        run.notebook, run.rows, f"{images.label}, {len(seeds)} seed(s). Scores in points of accuracy."
-    )
-)
+about = f"{images.label}, {len(seeds)} seed(s). Scores in points of accuracy."
+display(*verdicts.table(run.notebook, run.rows, about))
 
 # %% tags=["hide-input"]
-ENDS = ("standard", *STRONGEST.values())
-at_ends = {
-    o: ", ".join(f"{average(mu, order=o, model=n, metric='ROAR'):.1f} ({n})" for n in ENDS)
-    for o in (OWN, MEAN)
-}
-lie = ", ".join(f"{average(rho['pixels that vary'], model=n):.2f} ({n})" for n in ENDS)
+at_ends = {o: ", ".join(f"{average(in_roar, order=o, model=n):.1f} ({n})" for n in ENDS) for o in (OWN, MEAN)}
 signs = {m: [sum(of.sign == s for of in found.values()) for s in (1, 0, -1)] for m, found in credit.items()}
 counted = {m: f"higher for {a}, not told apart for {b}, lower for {c}" for m, (a, b, c) in signs.items()}
-above = sum(of.sign > 0 for of in repeats_errors.values())
+credited = experiment.where(planted, quantity="own − another's")
+worth = " and ".join(f"{average(credited, metric=m):.1f} ({m})" for m in METRIC.values())
 show.found(
     run,
     [
         f"<b>The paper's finding.</b> From the standard net to the largest radius the ROAR score of the gradient changes by {grows('ROAR', OWN)} points, its KAR score by {grows('KAR', OWN)} ({show.link('br-f4')}).",
         f"<b>What is rewarded.</b> Under ROAR an order by plain pixel variance, the same for all images and asking no net, scores {flat['ROAR']}. One order for all images by a net's mean |g| scores {at_ends[MEAN]}; the net's maps, image by image, score {at_ends[OWN]} ({show.link('br-f4')}).",
-        f"The mean |g| correlates with the pixels' spread, over pixels that vary, by {lie} ({show.link('br-v')}).",
-        f"<b>The image's own map</b> against another image's of the same predicted class, over {len(PLAIN)} kinds of nets: under ROAR {counted['ROAR']}; under KAR {counted['KAR']} ({show.link('br-own')}).",
-        f"Masks give decisions away: readers of masks for the predicted label repeat a net's errors more often than readers of masks for the true label for {above} of {len(repeats_errors)} kinds of nets: {repeated} points ({show.link('br-e12', 'table')}).",
-        f"The score itself works: the map of a planted label reaches {average(planted, quantity='fraction of the largest'):.2f} of the largest score, a second random order {average(alone[AGAIN]):+.1f} points ({show.link('br-p', 'table')}).",
+        f"<b>What moves the mean |g| to where pixels vary?</b> Their correlation, standard → adversarial (l2): {moved[VARY]}. The adversary adds {by_adversary}. In standard nets SGD in place of Adam adds {by_sgd}. The mean map's ROAR score: {moved[FLAT]} ({show.link('br-v')}).",
+        f"<b>The image's own map</b> against another image's of the same predicted class, in kinds of nets: under ROAR {counted['ROAR']}; under KAR {counted['KAR']} ({show.link('br-own')}). The score can tell them apart: planted maps that are right image by image get {worth} points more than another image's ({show.link('br-p', 'table')}).",
+        f"Masks give decisions away: nets that see nothing but another image's mask, of the same predicted class, repeat the net's errors in {repeated}; chance is {100 / images.n_classes:.0f} % ({show.link('br-e12', 'table')}).",
+        f"The map of a planted label reaches {average(planted, quantity='fraction of the largest'):.2f} of the largest score; other random orders score {of_nothing} points, a single one is off by {size:.1f} ({show.link('br-p', 'table')}).",
         f"On the paper's claims, which are about CIFAR-10: {verdicts.in_short(run.notebook, run.rows)} ({show.link('br-retrain-claims', 'verdicts')})",
         f"Not run here: the paper's 80 adversarially trained nets on CIFAR-10; adversaries here: {', '.join(objectives)}. {images.label}, {counts}; ± are 95 % t-intervals over seeds.",
     ],
@@ -674,12 +699,13 @@ fidelity.table("remove_and_retrain")
 #
 # ```{exercise} How many pixels spell a decision?
 # :label: br-ex-leak
-# Lower `leak_share` towards 1/784, one pixel. At which fraction does a net still read more than half of the decisions from the mask?
+# A position among 784 could name one of ten classes many times over. How much of a decision does the place of the single pixel of largest gradient tell a net? Guess, then lower `leak_share` to 1/784.
 # ```
 #
 # ```{solution} br-ex-leak
 # :class: dropdown
-# `companion run remove_and_retrain -p leak_share=0.01`. Only these nets are trained. The position of the single pixel of largest gradient is a categorical variable with 784 values; it needs no more than $\log_2 10$ bits to name a class.
+# `companion run remove_and_retrain -p leak_share=0.00128`: only these nets are trained, and the caption of {ref}`BR-E12 <br-e12>` gives what they read; compare it with the fraction that stands there now, and with the table. That a position *could* name the class does not mean that it does:
+# the largest gradient falls on the same few pixels for many classes, and where it falls has to be learnt from the training images.
 # ```
 #
 # ```{exercise} A lesson: predict the order
@@ -705,8 +731,8 @@ def play(
     metric: str = "ROAR",
     gone: float = middle,
 ):
-    place = ("", "ROAR") if order == RANDOM else ("" if order == VARIANCE else training, metric)
-    mask = replace(MASK[(seeds[0], order, *place)], fraction=gone)
+    model = "" if order in (RANDOM, VARIANCE) else training
+    mask = replace(MASK[seeds[0], order, model, "ROAR"], fraction=gone, remove=REMOVE[metric])
     recipe = replace(base, mask=mask, seed=999)  # a net of its own: the curves stay what they are
     net, shown = store.get(recipe, device=device), store.images_of(recipe, device).x_test
     fig = playground.masked(net, images, shown, image)

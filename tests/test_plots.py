@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from companion import data, models, playground, plots
+from companion import data, models, plane, playground, plots
 from companion.playground import alignment_panel, controls, panel
 from companion.training import part
 
@@ -41,6 +41,58 @@ def test_interval_is_students():
     mean, half = plots.interval([1.0, 2.0, 3.0])
     assert (mean, half) == (2.0, pytest.approx(4.302653 / 3**0.5, rel=1e-5))
     assert plots.interval([4.0]) == (4.0, 0.0)
+
+
+def test_a_clipped_map_is_symmetric_and_keeps_what_is_within_its_percentiles():
+    picture = torch.linspace(-1, 3, 2001).view(1, 3, 667)
+    clipped = plots.clipped(picture, percentile=5)
+    assert plots.scale(clipped) == pytest.approx(2.8, abs=0.01) and clipped.min() == -1
+    colours = torch.stack([picture[0], picture[0]])
+    assert plots.clipped(colours).shape == (1, 3, 667)  # channels are summed
+    assert plots.clipped(torch.zeros(1, 4, 4)).abs().max() == 0
+    few = torch.zeros(1, 100, 100)
+    few[0, 0, 0] = 5.0
+    assert plots.scale(plots.clipped(few)) == 5.0  # nothing but zeros within the percentiles: as it is
+
+
+def test_residuals_stand_beside_their_projections_on_one_scale():
+    x, half = torch.ones(1, 2, 2), torch.full((1, 2, 2), 0.5)
+    fig = plots.projected({"image": (x, {"half": half}), "a, b": (half, {"half": half})})
+    assert len(fig.axes) == 6
+    titles = [axis.get_title() for axis in fig.axes]
+    assert titles == ["", "half", "1.00", "", "", "0.00"]
+    assert {axis.images[0].get_clim() for axis in (fig.axes[2], fig.axes[5])} == {(-1.0, 1.0)}
+    assert fig.axes[3].get_ylabel() == "a\nb"
+
+
+def test_areas_leave_out_what_has_no_spread():
+    fig = plots.areas({"a": [1.0, 2.0, 3.0], "b": [2.0, 2.0]}, ["#111111", "#222222"], title="t", label="x")
+    assert [line.get_label() for line in fig.axes[0].lines] == ["a"]
+
+
+def test_a_plane_shows_both_classes_the_attacks_and_the_mean_arrow():
+    points = data.maker("gaussians")(n_train=200, n_test=100)
+    net = models.one_hidden(width=8)
+    moved = (points.x_test[points.y_test == 0] + 0.1).clamp(0, 1)
+    shown = plots.show(plane.plane(net, points, moved, count=5, title="t"), alt="a plane")
+    assert all(colour.lower() in shown.html for colour in (*plane.CLASSES, plane.ATTACKED))
+    short = plane.shortened(shown)
+    assert len(short) < len(shown.html) and not re.search(r"\d\.\d{5}", short)
+
+
+def test_what_is_left_over_is_the_attack_minus_its_projection():
+    images = data.load("digits", n_train=20, n_test=10)
+    net = models.digits_cnn(1, 8, 10).eval()
+    x, chosen = images.x_test[[3, 5]], [3, 5]
+    attacked = (x + 0.2).clamp(0, 1)
+    (_, (pictures, numbers)) = playground.left_over(net, images, chosen, attacked, x)
+    assert list(pictures) == ["image", "attack", "projection", "residual"]
+    assert pictures["image"] == pictures["projection"] != pictures["attack"]
+    assert pictures["image"] == plots.png(images.x_test[5])
+    assert numbers["distance"] == f"{(attacked - x)[1].norm():.2f}"
+    with torch.no_grad():
+        says = [images.classes[int(net(of)[1].argmax())] for of in (x, attacked)]
+    assert numbers["the net says"] == " → ".join(says)
 
 
 class TestControls:

@@ -19,6 +19,10 @@ from pathlib import Path
 RUN_META = (
     "companion:run"  # <meta name> that says which run a page shows; companion.publishing.pages.site reads it
 )
+# What a page may load: its own site, and what is written inside it.
+POLICY = (
+    "default-src 'self' data: blob: 'unsafe-inline'; object-src 'none'; base-uri 'self'; form-action 'self'"
+)
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 # The part of MathJax that TeX input with HTML output can ask for: 2.3 MB of the package's 24 MB.
 MATHJAX_PARTS = ["tex-mml-chtml.js", "input/tex/extensions", "output/chtml/fonts/woff-v2"]
@@ -107,13 +111,14 @@ def show_executed(app, docname: str, source: list[str]) -> None:
 
 
 def finish_page(app, pagename: str, templatename: str, context: dict, doctree) -> None:
-    """Drop thebe, whose script sits on a CDN, and note in the page which run it shows."""
+    """Drop thebe, whose script sits on a CDN; write what the page may load, and which run it shows."""
     context["script_files"] = [script for script in context.get("script_files", []) if not _is_thebe(script)]
+    metas = [f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">']
     if pagename.startswith("notebooks/"):
         profile = app.config.companion_profile
         run = profile if executed_path(Path(app.srcdir), profile, pagename).is_file() else "none"
-        meta = f'<meta name="{RUN_META}" content="{html.escape(run)}">'
-        context["metatags"] = f"{context.get('metatags', '')}\n{meta}"
+        metas.append(f'<meta name="{RUN_META}" content="{html.escape(run)}">')
+    context["metatags"] = "\n".join([context.get("metatags", ""), *metas])
 
 
 def _is_thebe(script) -> bool:

@@ -13,7 +13,6 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent
 NAME = PACKAGE.name
-PUBLISHING = "publishing"
 
 
 @lru_cache
@@ -24,13 +23,6 @@ def fingerprint(*modules: str, without: str = "") -> str:
     without: as in `reached`.
     """
     return code_hash({name: _read(name) for name in reached(*modules, without=without)})
-
-
-@lru_cache
-def science_hash() -> str:
-    """16 hex digits for the code of the whole science wing, as first asked for."""
-    paths = [p for p in PACKAGE.rglob("*.py") if p.relative_to(PACKAGE).parts[0] != PUBLISHING]
-    return code_hash({p.relative_to(PACKAGE).as_posix(): p.read_text("utf-8") for p in paths})
 
 
 def reached(*modules: str, without: str = "") -> set[str]:

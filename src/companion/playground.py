@@ -176,6 +176,26 @@ def seen_in_training(net: nn.Module, x: Tensor, y: Tensor, inputs: Part | None) 
     return {"as training sees it": plots.png(copy[0]), **signed}
 
 
+def left_over(
+    net: nn.Module, images: Images, chosen: Sequence[int], attacked: Tensor, projected: Tensor
+) -> list[tuple[dict[str, bytes], dict[str, str]]]:
+    """For an explorer: each chosen test image, its attacked copy, the copy on a manifold and the residual, on
+    the scale -1 to 1, as PNGs; the residual's l2 length and what the net says before and after.
+
+    attacked, projected: (B, C, H, W), one for each of the B chosen.
+    """
+    x = images.x_test[list(chosen)]
+    with torch.no_grad():
+        before, after = (net(of).argmax(1).tolist() for of in (x, attacked))
+    frames = []
+    for own, moved, on, old, new in zip(x, attacked, projected, before, after, strict=True):
+        pngs = {name: plots.png(of) for name, of in (("image", own), ("attack", moved), ("projection", on))}
+        pngs["residual"] = plots.png(moved - on, limit=1.0)
+        says = f"{images.classes[old]} → {images.classes[new]}"
+        frames.append((pngs, {"distance": f"{(moved - on).norm():.2f}", "the net says": says}))
+    return frames
+
+
 def controls(draw: Callable[..., plots.Shown], *, live: bool, **choices: Any) -> Any:
     """Controls for the arguments of `draw` and, below them, what it returns: an ipywidgets box.
 

@@ -307,6 +307,29 @@ def toy_heat(panels: Mapping[str, Tensor], signal: Tensor, *, lowest: float = 0.
     return fig
 
 
+def over_weights(
+    title: str,
+    curves: Mapping[str, Any],
+    colours: Mapping[str, str],
+    *,
+    level: float,
+    failed: Sequence[float],
+) -> Figure:
+    """Fractions against the column `lambda`, on a logarithmic axis, and a grey line at `level`.
+
+    curves: frames by label, as in `panels`. failed: weights that get a cross above.
+    """
+    fig = panels({title: curves}, "lambda", colours, size=(3.4, 2.5))
+    (axis,) = fig.axes
+    weights = sorted({weight for frame in curves.values() for weight in frame["lambda"]})
+    axis.set(xscale="log", ylim=(-0.05, 1.12), xlabel="λ")
+    axis.set_xticks(weights, [f"{w:g}" for w in weights], minor=False)
+    axis.minorticks_off()
+    axis.axhline(level, color=LEVEL, linewidth=1)
+    axis.plot(failed, [1.06] * len(failed), "x", color=_INK)
+    return fig
+
+
 def toy_bars(gradient: Tensor, own: int) -> Figure:
     """|gradient| at one point of a toy, a bar for each coordinate (d,), over the largest; `own` has the
     signal."""
@@ -490,3 +513,56 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
         return float(data.mean()), 0.0
     half = stats.t.ppf(0.975, len(data) - 1) * data.std(ddof=1) / np.sqrt(len(data))
     return float(data.mean()), float(half)
+
+
+def areas(sets: Mapping[str, Sequence[float]], colours: Sequence[str], *, title: str, label: str) -> Figure:
+    """Gaussian kernel densities of sets of values in one panel, as areas; sets without spread are left out.
+
+    Source: BR figure 1: kernels as wide as a quarter of a set's standard deviation.
+    """
+    from scipy.stats import gaussian_kde
+
+    fig, axes = subplots(1, 1, size=(4.4, 3.6))
+    everything = [value for values in sets.values() for value in values]
+    at = np.linspace(0.9 * min(everything), 1.05 * max(everything), 200)
+    for (name, values), colour in zip(sets.items(), colours, strict=True):
+        if len(set(values)) > 1:
+            height = gaussian_kde(np.asarray(values, float), bw_method=0.25)(at)
+            axes[0, 0].fill_between(at, height, color=colour, alpha=0.35, linewidth=0)
+            axes[0, 0].plot(at, height, color=colour, label=name)
+    axes[0, 0].set(title=title, xlabel=label, yticks=[], ylim=(0, None))
+    fig.legend(loc="outside lower center", ncols=2, fontsize=8)
+    return fig
+
+
+def projected(rows: Mapping[str, tuple[Tensor, Mapping[str, Tensor]]], *, cell: float = 0.9) -> Figure:
+    """A row for each image: the image, and for each of its projections by name that and the residual.
+
+    Residuals, image minus projection, are signed maps on one scale, -1 to 1, under their l2 length.
+    """
+    names = list(next(iter(rows.values()))[1])
+    count = 1 + 2 * len(names)
+    fig, axes = subplots(len(rows), count, size=(cell * count + 0.9, 1.28 * cell * len(rows) + 0.2))
+    for line, (label, (x, by_name)) in zip(axes, rows.items(), strict=True):
+        draw_map(line[0], x)
+        line[0].set_ylabel(label.replace(", ", "\n"), rotation=0, ha="right", va="center", labelpad=6)
+        for k, name in enumerate(names):
+            draw_map(line[1 + 2 * k], by_name[name])
+            residual = x - by_name[name]
+            draw_map(line[2 + 2 * k], residual, limit=1.0)
+            line[2 + 2 * k].set_title(f"{residual.norm():.2f}", fontsize=9)
+    for k, name in enumerate(names):
+        axes[0, 1 + 2 * k].set_title(name.replace(" ", "\n"), fontsize=9)
+    return fig
+
+
+def clipped(picture: Tensor, *, percentile: float = 0.5) -> Tensor:
+    """A map (C, H, W) summed over channels and clipped to -s to s, where s is the larger size of its two
+    percentiles, the lowest and the highest so many per cent: the scale of BR's figure 6, made symmetric."""
+    total = picture.sum(0, keepdim=True)
+    share = percentile / 100
+    ends = torch.quantile(
+        total.double(), torch.tensor([share, 1 - share], dtype=torch.float64, device=total.device)
+    )
+    limit = ends.abs().max().item() or total.abs().max().item()
+    return total.clamp(-limit, limit)

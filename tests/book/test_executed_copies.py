@@ -13,6 +13,7 @@ from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from companion.publishing.pages import site
+from tests.browser import needs_browser, opened
 
 ROOT = Path(__file__).parents[2]
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -135,6 +136,34 @@ def test_the_executed_copy_is_the_page_and_nothing_comes_from_the_network(checko
         "utf-8"
     )  # the download is the clean notebook
     assert page.find("a", href=lambda href: href and "blob/main/notebooks/alpha.ipynb" in href)
+
+
+@pytest.mark.slow
+def test_every_page_says_what_it_may_load_before_it_loads_anything(checkout, extension):
+    for path in (checkout / "_build/html").glob("[bn]*/*.html"):
+        page = BeautifulSoup(path.read_text("utf-8"), "html.parser")
+        policy = page.find("meta", attrs={"http-equiv": "Content-Security-Policy"})
+        assert policy["content"] == extension.POLICY and "http" not in extension.POLICY
+        assert policy.find_previous(["script", "link", "style", "img"]) is None, path
+
+
+@needs_browser
+@pytest.mark.slow
+def test_a_page_under_its_policy_shows_its_equation_and_loads_nothing_from_elsewhere(checkout, tmp_path):
+    path = checkout / "_build/html/notebooks/alpha.html"
+    elsewhere = '<img src="http://127.0.0.1:1/x.png"><script src="http://127.0.0.1:1/x.js"></script>'
+    watch = "<script>document.refused = []; addEventListener('securitypolicyviolation', "
+    watch += "e => document.refused.push(e.blockedURI));</script>"
+    text = (
+        path.read_text("utf-8")
+        .replace("<body", f"{watch}<body", 1)
+        .replace("</article>", f"{elsewhere}</article>", 1)
+    )
+    path.with_name("elsewhere.html").write_text(text, "utf-8")
+    with opened(path.with_name("elsewhere.html").as_uri(), tmp_path) as page:
+        page.wait("document.querySelectorAll('mjx-container').length")  # MathJax, from the site itself
+        refused = page.wait("document.refused.length > 1 && document.refused")
+    assert sorted(refused) == ["http://127.0.0.1:1/x.js", "http://127.0.0.1:1/x.png"]
 
 
 @pytest.mark.slow

@@ -36,7 +36,7 @@ def test_conda_users_get_the_same_bounds():
 
 
 def test_the_lock_pins_every_package_by_hash_and_names_no_host():
-    for name in ("requirements.lock", "requirements-oracles.lock"):
+    for name in ("requirements.lock", "requirements-oracles.lock", "requirements-cluster.lock"):
         text = (ROOT / name).read_text("utf-8")
         pins = re.findall(r"^[\w.-]+==.*?(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL)
         assert pins and all("--hash=sha256:" in pin for pin in pins)

@@ -354,6 +354,11 @@ def site(trained, tmp_path_factory):
       addEventListener('error', e => problems.push(e.message));
       addEventListener('unhandledrejection', e => problems.push(String(e.reason)));
       console.error = (...all) => problems.push(all.join(' '));</script>"""
+    extension = (BOOK / "_ext" / "executed_copies.py").read_text("utf-8")
+    policy = re.search(r'^POLICY = \(?\s*"(.*)"$', extension, re.MULTILINE)[
+        1
+    ]  # as every page of the book has it
+    catch = f'<meta http-equiv="Content-Security-Policy" content="{policy}">{catch}'
     head = "<!doctype html><meta charset=utf-8><meta name=viewport content='width=device-width'>"
     (folder / "page.html").write_text(f"{head}{catch}<body>{body}{explained}", "utf-8")
     return SimpleNamespace(folder=folder, address=(folder / "page.html").as_uri())

@@ -74,8 +74,20 @@ class TestSmoke:
 
     def test_thirteen_nets_and_an_adversarial_one_are_recorded(self, smoke):
         assert len({r["net"] for r in of(smoke[1], "BP-N", quantity="top1")}) == 14
-        attacks = {r["attack"] for r in of(smoke[1], "BP-N", quantity="radius")}
-        assert attacks == {"linf, strong", "linf, sh", "l2, strong", "l1, strong"}
+        radii = [(r["quantity"], r["attack"]) for r in smoke[1] if r["quantity"].startswith("radius")]
+        wanted = [("linf", "strong"), ("linf", "sh"), ("l2", "strong"), ("l1", "strong")]
+        assert set(radii) == {(f"radius, {norm}", f"{norm}, {how}") for norm, how in wanted}
+
+    def test_nets_are_trained_on_and_compared_at_equal_products(self, smoke):
+        rows = of(smoke[1], "BP-T", quantity="ratio")
+        assert {(r["net"], r["lambda"]) for r in rows} == {
+            ("standard", 0.0),
+            ("weights l2", 0.0003),
+            ("weights l2", 0.003),
+        }
+        assert {r["sum"] for r in rows} == {2, 5}
+        accuracies = of(smoke[1], "BP-S", quantity="accuracy where top1 is highest")
+        assert len(accuracies) == 9 and all(0 <= r["value"] <= 100 for r in accuracies)
 
     def test_every_claim_has_a_verdict(self, smoke):
         text = json.dumps(nbformat.read(smoke[0] / "executed.ipynb", as_version=4))

@@ -12,6 +12,7 @@ import pytest
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 REBUILT = [
     "alignment_bounds",
+    "boundary_tilting",
     "cross_examination",
     "discriminative_features",
     "feature_leakage",

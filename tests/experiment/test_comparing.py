@@ -19,6 +19,17 @@ def frame(values, quantity="q", **labels):
     return pd.DataFrame(rows)
 
 
+def test_an_excess_pairs_rows_that_agree_in_all_but_one_column():
+    rows = pd.concat([frame({"a": [5.0, 7.0], "b": [1.0, 1.0]}, data="blocks"),
+                      frame({"b": [4.0, 0.0], "a": [2.0, 3.0]}, data="top")])  # fmt: skip
+    found = experiment.excess(rows, "data", "blocks", "top")
+    assert "data" not in found
+    values = {(r.model, r.seed): r.value for r in found.itertuples()}
+    assert values == {("a", 0): 3, ("a", 1): 4, ("b", 0): -3, ("b", 1): 1}
+    with pytest.raises(ValueError, match="no row of blocks agrees with one of none"):
+        experiment.excess(rows, "data", "blocks", "none")
+
+
 def test_relative_is_by_seed_in_per_cent_and_empty_where_there_are_no_pairs():
     quantities = {"rho": frame({"a": [2.0, 3.0], "b": [1.0, 2.0]})}
     pair = {"weight": 1, "more": "a", "less": "b"}
@@ -91,6 +102,20 @@ RISES, FALLS, UNCLEAR = [0.9], [-0.9], [0.4]
 )
 def test_origins_agree_unless_one_rises_and_one_falls(found, words):
     assert experiment.agreement(found, 8) == words
+
+
+def test_seeds_in_which_a_value_falls_from_model_to_model():
+    values = {("a", 0): 3, ("b", 0): 2, ("c", 0): 1, ("a", 1): 3, ("b", 1): 1, ("c", 1): 2}
+    values |= {("a", 2): 3, ("b", 2): math.nan, ("c", 2): 1, ("a", 3): 3, ("b", 3): 3, ("c", 3): 1}
+    frame = pd.DataFrame([{"model": m, "seed": s, "value": v} for (m, s), v in values.items()])
+    assert experiment.falling_seeds(frame, ["a", "b", "c"]) == 1
+    assert experiment.falling_seeds(frame, ["b", "c"]) == 2
+
+
+def test_from_where_on_something_holds():
+    truths = pd.Series([True, False, True, True], index=[0.0, 0.1, 0.2, 0.3])
+    assert experiment.holds_from(truths) == 0.2
+    assert experiment.holds_from(truths[:2]) is None and experiment.holds_from(truths[2:]) == 0.2
 
 
 def test_best_has_the_largest_mean_among_the_models_of_its_kind_alone():

@@ -339,12 +339,29 @@ def test_the_mask_of_a_linear_net_s_logit_gradient_is_its_decision(monkeypatch):
     assert roar > random + 0.2
 
 
-def test_readers_see_masks_for_the_predicted_and_for_the_true_label():
+def test_readers_see_the_own_mask_and_that_of_another_image():
     reader = dataclasses.replace(RETRAINED, epochs=1)
-    found = experiment.readings(reader, {("net", 3): PLAIN}, fraction=0.5)
-    assert set(found["label"]) == {"predicted", "true"} and set(found["model"]) == {"net"}
-    assert {"accuracy", "decision"} <= set(found["quantity"]) and found["value"].between(0, 100).all()
+    found = experiment.readings(reader, {("net", 3): PLAIN}, fractions=[0.3, 0.5])
+    assert set(found["order"]) == {"own", "another's", "chance"} and set(found["model"]) == {"net"}
+    assert set(found["share"]) == {0.3, 0.5} and found["value"].between(0, 100).all()
+    assert len(found) == 2 * 2 * 3 + 2
+    assert set(found.loc[found["order"] == "chance", "value"]) == {10.0}
     assert [store.present(PLAIN), len(list(store.folder().glob("*.safetensors")))] == [True, 1]
+
+
+def test_another_image_s_mask_tells_the_decision_and_nothing_of_this_image(monkeypatch):
+    """A linear net's logit gradient is its decision: readers of another's mask repeat every error."""
+    linear.__module__ = "companion.models.cnn"
+    monkeypatch.setattr(models, "linear", linear, raising=False)
+    source = dataclasses.replace(PLAIN, data=part("digits"), model=part("linear"), epochs=3)
+    made = {"optimiser": part("Adam", lr=1e-2), "schedule": "constant", "epochs": 5}
+    mean = Mask(0.9, source=source, map=experiment.one_order(torch.rand(1, 8, 8)), shows="mask")
+    about = {"source": source, "whole": data.load("digits")}
+    blind = dataclasses.replace(source, mask=mean, **made)  # one order for all: nothing to read
+    (nothing,) = store.measure_all(metrics.read_off_masks, [blind], **about)
+    found = experiment.readings(dataclasses.replace(source, **made), {("net", 0): source}, fractions=[0.9])
+    errors = found[found["quantity"] == "decision_on_errors"].set_index("order")["value"]
+    assert errors["another's"] > errors["chance"] + 40 and nothing["decision_on_errors"] < 40
 
 
 class TestRetrained:
@@ -435,18 +452,81 @@ class TestOrders:
         assert all(predicted[i] == predicted[w[0]] for i, w in enumerate(whose))
 
 
-def test_the_planted_map_reaches_the_largest_score_and_its_images_know_nothing_else():
+PLANTED = {"model": part("mlp", hidden=(32, 32)), "epochs": 12, "batch_size": 20}
+PLANTED["optimiser"] = part("Adam", lr=3e-3)
+
+
+def planted_values(**changed):
+    recipe = dataclasses.replace(RETRAINED, **PLANTED | changed)
+    rows = experiment.planted_scores(data.load("digits"), recipe, count=600)
+    return {(row["metric"], row["quantity"]): row["value"] for row in rows}
+
+
+def test_a_label_stands_in_one_of_four_places_and_its_map_marks_it_without_telling_it():
     images = data.load("digits")
-    of, marks = experiment.planted.planted_images(images, count=400, seed=0)
-    assert marks.sum() == 10 and of.x_train.shape == (400, 1, 8, 8)
-    hidden = of.x_train.flatten(1)[:, 10:]
-    assert hidden.min() >= 0.48 and hidden.max() <= 0.52
-    assert (of.x_train.flatten(1)[:, :10].argmax(1) == of.y_train).all()
-    recipe = dataclasses.replace(RETRAINED, model=part("mlp", hidden=(32, 32)), epochs=12, batch_size=20)
-    recipe = dataclasses.replace(recipe, optimiser=part("Adam", lr=3e-3))
-    rows = experiment.planted_scores(images, recipe, count=400)
-    share = [r["value"] for r in rows if r["quantity"] == "fraction of the largest"]
-    assert min(share) > 0.85
+    of, (train, test) = experiment.planted.planted_images(images, count=400, seed=0)
+    assert train.shape == (400, 1, 8, 8) and test.shape == (200, 1, 8, 8)
+    for x, y, marks in ((of.x_train, of.y_train, train), (of.x_test, of.y_test, test)):
+        assert (marks.flatten(1).sum(1) == 10).all()
+        hidden = x[marks == 0]
+        assert hidden.min() >= 0.48 and hidden.max() <= 0.52
+        assert (x[marks == 1].view(-1, 10).argmax(1) == y).all()
+        places = marks.flatten(1).argmax(1)
+        assert sorted(set(places.tolist())) == [0, 16, 32, 48]
+        told = [set(places[y == label].tolist()) for label in range(10)]
+        assert all(len(of_class) > 1 for of_class in told)  # a place does not name a class
+
+
+def test_the_planted_maps_reach_the_largest_score_and_beat_those_of_other_images():
+    found = planted_values()
+    for metric in ("ROAR", "KAR"):
+        assert found[metric, "fraction of the largest"] > 0.85
+        assert found[metric, "own − another's"] > 5
+
+
+def test_where_all_images_have_one_place_the_own_map_is_credited_nothing(monkeypatch):
+    """The control itself: one order for all is right, and yet no image's own."""
+    monkeypatch.setattr(experiment.planted, "PLACES", 1)
+    found = planted_values()
+    assert found["ROAR", "fraction of the largest"] > 0.85 and abs(found["ROAR", "own − another's"]) < 3
+    assert abs(found["KAR", "own − another's"]) < 5
+
+
+def test_planted_labels_of_nets_that_learn_nothing_are_not_credited():
+    found = planted_values(epochs=1, optimiser=part("SGD", lr=1e-6))
+    assert abs(found["KAR", "fraction of the largest"]) < 0.3 and abs(found["KAR", "own − another's"]) < 10
+
+
+def test_a_grid_has_every_net_optimiser_and_training_once():
+    kinds = {"mlp": (part("mlp", hidden=(8, 8)), 3), "cnn": (part("digits_cnn"), 2)}
+    optimisers = {"Adam": part("Adam", lr=0.1), "SGD": part("SGD", lr=0.2)}
+    noisy = part("noise_modulation")
+    found = experiment.grid(RETRAINED, kinds, optimisers, {"plain": None, "noisy": noisy})
+    assert len(found) == 8 and found["model"].is_unique
+    of = found.set_index("model")["recipe"]["cnn, SGD, noisy"]
+    assert (of.model, of.epochs, of.optimiser, of.inputs) == (part("digits_cnn"), 2, optimisers["SGD"], noisy)
+    assert of.batch_size == RETRAINED.batch_size
+
+
+def test_before_and_after_are_means_in_the_order_of_the_frame():
+    rows = [("b", "SGD", "before", 1.0), ("b", "SGD", "before", 2.0), ("b", "SGD", "after", 3.0)]
+    rows += [("a", "SGD", "before", 0.0), ("a", "SGD", "after", -1.0)]
+    frame = pd.DataFrame(rows, columns=["net", "optimiser", "training", "value"]).assign(quantity="q")
+    other = frame.assign(quantity="other", value=99.0)
+    said = experiment.from_to(pd.concat([frame, other]), "q", "training", 1)
+    assert said == "b, SGD 1.5 → 3.0; a, SGD 0.0 → -1.0"
+
+
+def test_what_one_column_of_a_grid_adds_is_paired_by_seed():
+    rows = [
+        (net, o, "standard", seed, base + seed + (0.5 + 0.1 * seed if o == "SGD" else 0))
+        for net, base in (("mlp", 1), ("cnn", 7))
+        for o in ("SGD", "Adam")
+        for seed in (0, 1)
+    ]
+    frame = pd.DataFrame(rows, columns=["net", "optimiser", "training", "seed", "value"])
+    said = experiment.added(frame.assign(quantity="q"), "q", "optimiser", "SGD", "Adam")
+    assert said.startswith("mlp +0.55 ± ") and "; cnn +0.55 ± " in said
 
 
 def test_gradients_of_a_linear_net_lie_where_its_weights_do():

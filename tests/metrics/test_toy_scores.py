@@ -1,5 +1,7 @@
 """Toy scores on nets whose gradients and robustness are known."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -47,6 +49,43 @@ def test_a_gradient_that_marks_the_signal_alone():
     scores = metrics.toy_scores(Own(), 10)
     assert scores["top1"] == 1 and scores["bottom1"] == 0 and scores["cosine"] == pytest.approx(1)
     assert metrics.toy_gradient(Own(), 10)[3, 3].item() == pytest.approx(3)
+
+
+class Planted(nn.Module):
+    """A lead that is linear around each point, with the gradient of `maps` (2d, d) at it."""
+
+    def __init__(self, maps):
+        super().__init__()
+        self.maps = nn.Parameter(maps)
+
+    def forward(self, x):
+        at, y, _ = metrics.toy_points(self.maps.shape[1])
+        moved = 2 * (x.flatten(1) - at.flatten(1))
+        lead = (1 + (moved * self.maps).sum(1)) * (2 * y - 1)
+        return torch.stack([-lead / 2, lead / 2], 1)
+
+
+def dip(depth, spread):
+    """Rows whose entries are 1 ± spread, and 1 - depth at the signal."""
+    signal = metrics.toy_points(5).signal
+    other = torch.tensor([1 - spread, 1 + spread]).repeat(20).view(10, 4)
+    return torch.full((10, 5), 1 - depth).masked_scatter(~signal, other)
+
+
+def test_contrast_is_the_depth_of_a_dip_in_deviations_of_the_other_entries():
+    deep, even = (metrics.toy_scores(Planted(dip(0.1, s)), 5) for s in (0.05, 0.01))
+    assert deep["ratio"] == pytest.approx(0.9) == even["ratio"] and deep["bottom1"] == even["bottom1"] == 1
+    assert deep["unevenness"] == pytest.approx(0.05 * (4 / 3) ** 0.5)
+    assert deep["contrast"] == pytest.approx(0.1 / deep["unevenness"], rel=1e-4)
+    assert even["contrast"] == pytest.approx(5 * deep["contrast"], rel=1e-4)
+    peak = metrics.toy_scores(Planted(dip(-0.1, 0.05)), 5)
+    assert peak["contrast"] == pytest.approx(-deep["contrast"], rel=1e-4) and peak["top1"] == 1
+
+
+def test_a_uniform_map_has_no_contrast_and_the_loss_no_penalty():
+    scores = metrics.toy_scores(Planted(torch.ones(10, 5)), 5)
+    assert scores["contrast"] == scores["unevenness"] == 0
+    assert scores["cross_entropy"] == pytest.approx(math.log1p(math.exp(-1)), rel=1e-5)
 
 
 def test_reach_is_the_last_radius_before_the_first_mistake():

@@ -182,6 +182,14 @@ class TestTrend:
         )  # each carrier is one
         assert word(rows, trend=part | {"of": {"quantity": "acc", "carrier": "*"}}) == "reproduced"
 
+    def test_series_of_several_conditions_are_told_apart(self):
+        rows = [row(values=(s, s + 0.1), map=m, share=s) for m in ("G", "GX") for s in (0.0, 0.5, 1.0)]
+        trends = [
+            {"of": {"quantity": "acc", "map": m}, "along": "share", "direction": "rising"}
+            for m in ("G", "GX")
+        ]
+        assert set(decided(rows, trend=trends).values) == {"rising acc, G", "rising acc, GX"}
+
 
 class TestAssociation:
     RULE = {"x": {"quantity": "rho"}, "y": {"quantity": "alpha"}}
@@ -361,9 +369,16 @@ class TestStanding:
     def test_the_chapters_table(self, book):
         (table,) = verdicts.table("small", [row(values=HIGH, net="A"), row(values=LOW, net="B")], "digits.")
         assert "P-C1" in table.html and "cmp-verdict ok" in table.html
-        assert (
-            "in print it is contradicted" in table.html and "P: 1 of 1 decided: 1 reproduced." in table.html
-        )
+        assert "P: 1 of 1 decided: 1 reproduced." in table.html
+        before, folded = table.html.split("<details>")
+        assert "in print it is contradicted" in folded and "A beats B." in before
+
+    def test_claims_that_fail_are_told_apart_though_their_ids_have_commas(self, book):
+        path = book.root / "book" / "claims" / "p.yaml"
+        claim = TEXT[TEXT.index("- id: P-C1") :]
+        path.write_text(TEXT + claim.replace("P-C1", "P-C1, best"), "utf-8")
+        rows = [row(values=LOW, net="A"), row(values=HIGH, net="B")]
+        assert "2 not reproduced (P-C1; P-C1, best)" in verdicts.in_short("small", rows)
 
     def test_a_chapter_without_a_paper_is_told_by_its_own_claims(self, book):
         ours = TEXT.replace("- id: P-C1", "- id: P-C1\n  ours: true")
@@ -445,3 +460,24 @@ def test_a_verdict_names_the_rows_it_rests_on():
     rows = [row("other"), row(values=LOW, net="B"), row(values=HIGH, net="C"), row(values=HIGH, net="A")]
     (decided,) = ledger.decide(of_paper({"greater": A_OVER_B}), rows).values()
     assert decided[""].rows == (1, 3)
+
+
+def test_versions_of_a_claim_stand_side_by_side():
+    rows = [
+        {"experiment": "BR-F1", "quantity": "distance", "judge": "own", "dataset": "MNIST", **of, "values": v}
+        for of, v in (
+            ({"training": "standard"}, [2.0, 2.1, 2.2]),
+            (
+                {"training": "AT", "norm": "l2", "objective": "CE", "radius": "small"},
+                [1.0, 1.1, 1.2],
+            ),
+        )
+    ]
+    rows = [{**row, "value": row["values"][1], "n": 3} for row in rows]
+    table = verdicts.beside(
+        "boundary_tilting", rows, {"VAE-GAN": ["BR-C1"], "PCA": ["BR-C1, PCA"]}, caption="Both."
+    )
+    first, second = table.html.split("data-label=")[2:4]
+    assert "reproduced" in first and "not tested here" in second
+    words = verdicts.words("boundary_tilting", rows)
+    assert words["BR-C1"] == "reproduced" and words["BR-C1, PCA"] == "not tested here"

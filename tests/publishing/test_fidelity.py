@@ -40,7 +40,9 @@ def test_a_setting_stands_with_the_values_of_every_profile(book):
     book.notebook("small")
     book.profile("paper", "small", "steps: 40\neps: 0.1\n")
     write(book)
-    first, second = cells(fidelity.table("small").html)
+    shown = fidelity.table("small").html
+    assert shown.startswith("<details><summary>P: 2 settings, paper and book</summary>")
+    first, second = cells(shown)
     assert first == [
         "steps|P-L1",
         "40",

@@ -169,6 +169,17 @@ class TestRankCorrelation:
         assert math.isinf(intervals.rank_correlation("r", x[:3], x[:3], 1, 0.0).se)
 
 
+class TestResolution:
+    def test_nets_that_are_equal_on_a_coarse_scale_differ_by_a_step(self):
+        found = estimate(Part("a", ((1.0, row([0.55, 0.55])),), -0.5, resolution=0.05), NONE)
+        assert found.se == pytest.approx(0.05 / math.sqrt(2)) and math.isinf(found.df)
+        assert found.lower() < 0 < found.upper()
+
+    def test_a_spread_beyond_a_step_is_left_as_it_is(self):
+        wide = Part("a", ((1.0, row([0.2, 0.5, 0.9])),), resolution=0.05)
+        assert estimate(wide, NONE) == estimate(Part("a", wide.terms), NONE)
+
+
 def test_a_missing_value_leaves_a_rank_correlation_without_interval():
     x = [[float(k)] for k in range(6)]
     found = intervals.rank_correlation("r", x, [*x[:5], [math.nan]], 1, 0.1)

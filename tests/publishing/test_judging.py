@@ -74,6 +74,12 @@ class TestWhatWouldDecide:
             "images would settle what was, for these nets" in detail and "it speaks of these nets" in detail
         )
 
+    def test_a_correlation_over_three_settings_asks_for_settings_not_for_nets(self):
+        few = e(0.9, se=math.inf, nets=3, correlation=True)
+        detail = judging.every([few]).detail
+        assert "over 3 settings has no interval: it takes at least four" in detail
+        assert "one net" not in detail
+
     def test_nothing_is_promised_for_an_effect_of_nothing(self):
         assert "too small to be settled" in judging.every([e(0.0, margin=0.0, se=1.0, nets=3)]).detail
 
@@ -115,10 +121,17 @@ class TestInPrint:
         [((2.0, 0.1), "holds"), ((2.0, -0.05), "too close to read"), ((2.0, -0.3), "contradicted")],
     )
     def test_what_fails_by_less_than_the_reading_is_not_contradicted(self, values, word):
-        assert judging.in_print([(e(v), 0.1) for v in values]).word == word
+        assert judging.in_print([(e(v, margin=0.0), 0.1) for v in values]).word == word
+
+    def test_what_fails_within_the_margin_is_not_contradicted_and_the_margin_is_named(self):
+        """A planted half point, read to a tenth: it counts as none under a margin of one, and only then."""
+        found = judging.in_print([(e(v, margin=1.0), 0.1) for v in (2.0, -0.5)])
+        assert found.word == "too close to read" and found.detail.endswith("within 1 counts as none")
+        assert judging.in_print([(e(v, margin=0.0), 0.1) for v in (2.0, -0.5)]).word == "contradicted"
+        assert judging.in_print([(e(v, margin=1.0), 0.1) for v in (2.0, -1.2)]).word == "contradicted"
 
     def test_most(self):
-        parts = [(e(v), 0.0) for v in (1.0, 1.0, -1.0)]
+        parts = [(e(v, margin=0.0), 0.0) for v in (1.0, 1.0, -1.0)]
         assert judging.in_print(parts).word == "contradicted"
         assert judging.in_print(parts, majority=True).word == "holds"
 

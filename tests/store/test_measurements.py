@@ -64,7 +64,6 @@ def fresh_store(tmp_path, monkeypatch):
 def forget():
     """As in a new process."""
     code.fingerprint.cache_clear()
-    code.science_hash.cache_clear()
     code._imports.cache_clear()
 
 
@@ -186,52 +185,6 @@ BETWEEN = """
 def planted(net, images, *, other, mask):
     return (net(images.x_test) - other(images.x_test))[mask].abs().sum().item()
 """
-NOTEBOOK = """
-from companion import store
-calls = []
-def compute():
-    calls.append(1)
-    return {"value": len(calls)}
-def run(recipe, what):
-    return store.remember(recipe, what, compute)
-"""
-
-
-def notebook(*executed):
-    """A notebook that has executed these cells and then NOTEBOOK."""
-    space = {"In": [*executed, NOTEBOOK]}
-    exec(NOTEBOOK, space)
-    return space
-
-
-def test_what_a_notebook_measures_depends_on_all_code_it_executed():
-    one = notebook("eps = 0.1")
-    assert one["run"](PLAIN, {}) == one["run"](PLAIN, {}) == {"value": 1}
-    assert one["run"](PLAIN, {"eps": 2}) == {"value": 2} and one["run"](OTHER, {}) == {"value": 3}
-    assert notebook("eps = 0.1")["run"](PLAIN, {}) == {"value": 1}
-    parameter = notebook("eps = 0.2")
-    parameter["run"](PLAIN, {})
-    assert len(parameter["calls"]) == 1
-
-
-def test_what_a_notebook_measures_depends_on_the_whole_package():
-    notebook()["run"](PLAIN, {})
-    forget()
-    (code.PACKAGE / "losses" / "jacobian.py").write_text("x = 1\n")
-    again = notebook()
-    again["run"](PLAIN, {})
-    assert len(again["calls"]) == 1
-
-
-def test_outside_a_notebook_nothing_is_kept():
-    space = {}
-    exec(NOTEBOOK, space)
-    assert [space["run"](PLAIN, {}), space["run"](PLAIN, {})] == [{"value": 1}, {"value": 2}]
-
-
-def test_what_a_notebook_measures_without_the_store_trains_no_net():
-    assert notebook()["run"](PLAIN, {}) == {"value": 1}
-    assert not store.present(PLAIN)
 
 
 class TestMeasureAll:

@@ -22,7 +22,10 @@ from companion.experiment.comparing import (
     difference,
     differences,
     direction,
+    excess,
+    falling_seeds,
     flattening,
+    holds_from,
     pearson,
     rank_correlation,
     relative,
@@ -33,6 +36,8 @@ from companion.experiment.comparing import (
     where,
 )
 from companion.experiment.costs import gradient_evaluations
+from companion.experiment.generative import good_enough
+from companion.experiment.grids import grid
 from companion.experiment.nets import (
     Nets,
     choose_device,
@@ -46,11 +51,15 @@ from companion.experiment.noise_controls import noise_controls
 from companion.experiment.planted import planted_scores
 from companion.experiment.portable import gradient_frames, portable
 from companion.experiment.retraining import (
+    added,
     apart,
     area_under,
     at_equal_accuracy,
     by_model,
     diff_roar,
+    from_to,
+    listed,
+    mean_difference,
     mu_kar,
     mu_roar,
     one_order,
@@ -60,14 +69,24 @@ from companion.experiment.retraining import (
     retrainings,
     scores,
 )
-from companion.experiment.toy_nets import paper_steps, toy_attacked, toy_frame, toy_nets
+from companion.experiment.toy_nets import (
+    apart_at_equal_product,
+    paper_steps,
+    toy_attacked,
+    toy_frame,
+    toy_nets,
+    toy_reach,
+    toy_trained_on,
+)
 from companion.experiment.unmasking import powers, pred_power, unmasked_views, unmaskings
 
 __all__ = [
     "Difference",
     "Nets",
     "agreement",
+    "added",
     "apart",
+    "apart_at_equal_product",
     "area_under",
     "at_equal_accuracy",
     "bends",
@@ -83,10 +102,18 @@ __all__ = [
     "difference",
     "differences",
     "direction",
+    "excess",
+    "falling_seeds",
     "family_limit",
     "flattening",
+    "from_to",
+    "good_enough",
     "gradient_evaluations",
+    "holds_from",
     "gradient_frames",
+    "grid",
+    "listed",
+    "mean_difference",
     "measure",
     "measure_map",
     "measure_untrained",
@@ -118,6 +145,8 @@ __all__ = [
     "toy_attacked",
     "toy_frame",
     "toy_nets",
+    "toy_reach",
+    "toy_trained_on",
     "train",
     "trends",
     "unmasked_views",

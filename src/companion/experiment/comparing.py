@@ -41,6 +41,19 @@ def where(frame: pd.DataFrame, **labels: object) -> pd.DataFrame:
     return frame
 
 
+def excess(frame: pd.DataFrame, label: str, more: str, less: str) -> pd.DataFrame:
+    """The values where a column is `more` minus those where it is `less`, of rows that agree in all others.
+
+    The column is gone. Raises ValueError where no two rows belong together.
+    """
+    one, other = (where(frame, **{label: of}).drop(columns=label) for of in (more, less))
+    shared = [column for column in one if column != "value"]
+    found = one.merge(other, on=shared, suffixes=("", "_less"), validate="one_to_one")
+    if found.empty:
+        raise ValueError(f"no row of {more} agrees with one of {less} in {', '.join(shared)}")
+    return found.assign(value=found["value"] - found["value_less"])[[*shared, "value"]]
+
+
 def best(frame: pd.DataFrame, kinds: Sequence[str]) -> dict[str, str]:
     """Of the models whose names begin with a kind and a comma: the one with the largest mean value, by kind.
 
@@ -66,6 +79,18 @@ def difference(frame: pd.DataFrame, more: str, less: str) -> Difference:
     """The mean of `by_seed` and its interval; errors as there."""
     apart = by_seed(frame, more, less)
     return Difference(*interval(apart.tolist()), len(apart))
+
+
+def falling_seeds(frame: pd.DataFrame, models: Sequence[str]) -> int:
+    """In how many seeds the value falls from each of these models to the next; NaN does not fall."""
+    table = frame.pivot(index="seed", columns="model", values="value")[list(models)]
+    return int((table.diff(axis=1).iloc[:, 1:] < 0).all(axis=1).sum())
+
+
+def holds_from(truths: pd.Series) -> Any:
+    """The first place of a series from which it is true to its end; None where its last value is false."""
+    kept = truths[::-1].cummin()[::-1]
+    return kept.index[kept][0] if kept.any() else None
 
 
 def changes(frame: pd.DataFrame, more: str, less: str, digits: int) -> str:

@@ -226,28 +226,33 @@ def one_order(values: Tensor) -> Part:
 
 
 def readings(
-    recipe: Recipe, nets: Nets, *, fraction: float, unit: str = "pixel", device: str = "cpu"
+    recipe: Recipe, nets: Nets, *, fractions: Sequence[float], unit: str = "pixel", device: str = "cpu"
 ) -> pd.DataFrame:
     """What nets read off masks alone, which show nothing of the images (BR-E12; ours).
 
-    A reader a net: `recipe`, trained on the masks of its loss gradient, made for the predicted label, as
-    BR's code makes them, and for the true label, the control. nets: the attributed nets.
-    Columns: model, seed, label, and quantity and value as metrics.read_off_masks names them, per cent; values
-    that do not exist are left out.
+    A reader for each net, fraction and order: `recipe`, trained on masks by the image's "own" loss gradient,
+    made for the predicted label, as BR's code makes them; and on masks by "another's", an image of the same
+    predicted class (saliency.gradient_elsewhere), which know nothing of this image but the net's decision.
+    nets: the attributed nets. fractions: of the pixels that a mask marks, in (0, 1).
+    Columns: model, seed, order, share, and quantity and value as metrics.read_off_masks names them, per cent;
+    values that do not exist are left out. Beside decision_on_errors, as the order "chance": that of a guess.
     """
     whole, rows = store.images(recipe.data, device), []
-    for label in ("predicted", "true"):
-        for (model, seed), source in nets.items():
-            chosen = part("loss_gradient", label=label)
-            mask = Mask(fraction, source=source, map=chosen, unit=unit, shows="mask", seed=seed)
-            reader = replace(recipe, mask=mask, seed=1000 + seed)
+    orders = {"own": part("loss_gradient"), "another's": part("gradient_elsewhere")}
+    for (model, seed), source in nets.items():
+        for order, chosen in orders.items():
+            mask = Mask(0.5, source=source, map=chosen, unit=unit, shows="mask", seed=seed)
+            readers = retrainings(recipe, mask, fractions=fractions, seeds=[1000 + seed])
             about = {"source": source, "whole": whole}
-            (found,) = store.measure_all(metrics.read_off_masks, [reader], device=device, **about)
+            read = store.measure_all(metrics.read_off_masks, readers, device=device, **about)
             rows += [
-                {"model": model, "seed": seed, "label": label, "quantity": q, "value": v}
+                {"model": model, "seed": seed, "order": order, "share": share, "quantity": q, "value": v}
+                for share, found in zip(fractions, read, strict=True)
                 for q, v in found.items()
             ]
-    return pd.DataFrame(rows).dropna()
+    frame = pd.DataFrame(rows).dropna()
+    errors = frame[(frame["quantity"] == "decision_on_errors") & (frame["order"] == "another's")]
+    return pd.concat([frame, errors.assign(order="chance", value=100 / whole.n_classes)], ignore_index=True)
 
 
 def apart(scores: pd.DataFrame, more: str, less: str, column: str = "order") -> pd.DataFrame:
@@ -260,9 +265,42 @@ def apart(scores: pd.DataFrame, more: str, less: str, column: str = "order") -> 
     return pair.assign(value=pair["value_x"] - pair["value_y"])[[*on, "value"]]
 
 
+def mean_difference(frame: pd.DataFrame) -> Difference:
+    """The mean of `value` over the rows, one a seed, and its interval."""
+    return Difference(*interval(frame["value"].tolist()), len(frame))
+
+
 def by_model(frame: pd.DataFrame) -> dict[str, Difference]:
     """The mean of `value` over seeds and its interval, by model."""
-    return {
-        model: Difference(*interval(of.tolist()), len(of))
-        for model, of in frame.groupby("model", sort=False)["value"]
-    }
+    return {model: mean_difference(of) for model, of in frame.groupby("model", sort=False)}
+
+
+def listed(frame: pd.DataFrame, digits: int = 1) -> str:
+    """In words, `by_model`: "standard -2.0 ± 0.5; l2 1.5, CE +0.1 ± 0.4"."""
+    return "; ".join(f"{model} {of:.{digits}f}" for model, of in by_model(frame).items())
+
+
+def added(frame: pd.DataFrame, quantity: str, column: str, more: str, less: str) -> str:
+    """In words, what `more` in place of `less` in one column of a grid adds to a quantity, seed by seed.
+
+    frame: columns net, optimiser, training, seed, quantity and value; those that vary name the others.
+    """
+    of = frame[frame["quantity"] == quantity]
+    others = [c for c in ("net", "optimiser", "training") if c != column and of[c].nunique() > 1]
+    named = of.assign(model=of[others].agg(", ".join, axis=1))
+    pairs = apart(named[["model", "seed", column, "value"]], more, less, column)
+    return listed(pairs, 2)
+
+
+def from_to(frame: pd.DataFrame, quantity: str, state: str, digits: int) -> str:
+    """In words, a quantity's mean before and after: "mlp, Adam 0.10 → 0.90, mlp, SGD 0.80 → 0.90".
+
+    frame: columns net, optimiser, quantity, value and `state`, of whose two values the first is "before".
+    """
+    of = frame[frame["quantity"] == quantity]
+    means = of.groupby(["net", "optimiser", state], sort=False)["value"].mean()
+    pairs = means.groupby(["net", "optimiser"], sort=False).apply(list)
+    return "; ".join(
+        f"{net}, {optimiser} " + " → ".join(f"{value:.{digits}f}" for value in pair)
+        for (net, optimiser), pair in pairs.items()
+    )

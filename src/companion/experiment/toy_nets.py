@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import load, save
@@ -11,7 +12,7 @@ from companion import data, metrics
 from companion.code import PACKAGE, code_hash
 from companion.store.files import folder, keep, verified
 from companion.store.keys import key
-from companion.training import minibatches
+from companion.training import distinct_points, minibatches
 from companion.training.distinct_points import Trained
 from companion.training.loop import build_model
 from companion.training.recipe import Recipe, digest
@@ -80,6 +81,59 @@ def toy_attacked(
         for row in metrics.toy_robustness(of.net, blocks, radii=radii, steps=steps)
     ]
     return pd.DataFrame(rows)
+
+
+def toy_reach(curves: pd.DataFrame) -> pd.DataFrame:
+    """metrics.reach of every net, seed, norm and protocol of `toy_attacked`, as quantity "radius, NORM".
+
+    Columns net, seed, norm, attack ("NORM, PROTOCOL"), quantity, value.
+    """
+    rows = [
+        {
+            "net": net,
+            "seed": seed,
+            "norm": norm,
+            "attack": f"{norm}, {protocol}",
+            "quantity": f"radius, {norm}",
+        }
+        | {"value": metrics.reach(of.to_dict("records"))}
+        for (net, seed, norm, protocol), of in curves.groupby(["net", "seed", "norm", "protocol"], sort=False)
+    ]
+    return pd.DataFrame(rows)
+
+
+def toy_trained_on(
+    nets: Mapping[Place, Recipe], sums: Sequence[float], blocks: int, *, growing: Mapping[str, float], **how
+) -> pd.DataFrame:
+    """`toy_frame` of the nets trained full-batch in steps that sum to each of `sums`, with two more columns.
+
+    sum: of the steps that were wanted. product: the weight of the penalty times the sum of the steps that its
+    nets took, their mean. growing: of distinct_points.step_sizes. how: of `toy_nets`.
+    """
+    found = []
+    for total in sorted(sums):
+        steps = distinct_points.step_sizes(total, **growing)
+        made = toy_nets(nets, steps, train=distinct_points.train, **how)
+        found.append(toy_frame(made, blocks).assign(sum=total))
+    frame = pd.concat(found, ignore_index=True)
+    kinds = ["net", "lambda", "sum"]
+    taken = frame[frame["quantity"] == "travel"].groupby(kinds)["value"].mean().rename("taken")
+    frame = frame.join(taken, on=kinds)
+    return frame.assign(product=frame["lambda"] * frame["taken"]).drop(columns="taken")
+
+
+def apart_at_equal_product(frame: pd.DataFrame) -> dict[str, list[float]]:
+    """The largest minus the smallest value of nets whose `lambda` times `sum` is equal to one digit, a seed.
+
+    frame: rows of one quantity of `toy_trained_on`. By the product; products of one lambda alone are left
+    out.
+    """
+    near = [f"{weight * total:.1g}" for weight, total in zip(frame["lambda"], frame["sum"], strict=True)]
+    return {
+        product: list(of.groupby("seed")["value"].agg(np.ptp))
+        for product, of in frame.groupby(near)
+        if of["lambda"].nunique() > 1
+    }
 
 
 def _trained(nets: Mapping[Place, Recipe], steps, train, device: str, report) -> dict[Place, Trained]:

@@ -40,6 +40,7 @@ from companion.metrics.leakage import (
     block_scores,
     by_block,
     class_directions,
+    lead_gradient,
     leak_scores,
     leaking_identities,
     mean_null_map,
@@ -48,6 +49,13 @@ from companion.metrics.leakage import (
 from companion.metrics.localisation import bottom1, mass_on, ratio, top1
 from companion.metrics.manifold import changed, density, manifold_distance, projection
 from companion.metrics.modulation_identities import modulation_identities
+from companion.metrics.off_manifold import (
+    latent_distances,
+    off_manifold,
+    projection_errors,
+    projections,
+    relative_mode,
+)
 from companion.metrics.own_image import (
     GRADIENTS,
     against,
@@ -61,6 +69,18 @@ from companion.metrics.retrained import fraction_correct, gradient_spread, read_
 from companion.metrics.robustness import clean_accuracy, reference_accuracy, robust_accuracy, scaled_accuracy
 from companion.metrics.spectra import demodulation, image_correlation, spectrum, wiener
 from companion.metrics.strong_accuracy import strong_accuracy
+from companion.metrics.tilt import (
+    attacked_points,
+    best_tilt,
+    covariance_facts,
+    covariance_within,
+    largest_tilt,
+    linear_theory,
+    linear_z,
+    normal_angle,
+    theory_gaps,
+    tilt,
+)
 from companion.metrics.toy_scores import reach, toy_gradient, toy_points, toy_robustness, toy_scores
 from companion.metrics.vii import (
     constant_sign_vii,
@@ -83,6 +103,8 @@ __all__ = [
     "alignment_values",
     "alignments",
     "angle",
+    "attacked_points",
+    "best_tilt",
     "binarised_alignment",
     "blind_levels",
     "blind_vii",
@@ -99,6 +121,8 @@ __all__ = [
     "correlation",
     "cosine_to_target",
     "counter_example",
+    "covariance_facts",
+    "covariance_within",
     "demodulation",
     "density",
     "focus",
@@ -111,9 +135,14 @@ __all__ = [
     "jacobian_norms",
     "jacobian_per_margin",
     "kink_effect",
+    "largest_tilt",
+    "latent_distances",
+    "lead_gradient",
     "leak_scores",
     "leaking_identities",
     "line_of_means",
+    "linear_theory",
+    "linear_z",
     "linearised_robustness",
     "log_odds_gradient",
     "mahalanobis",
@@ -124,8 +153,10 @@ __all__ = [
     "mean_null_map",
     "modulation_identities",
     "nearest_distance",
-    "next_of_class",
     "nearest_image",
+    "next_of_class",
+    "normal_angle",
+    "off_manifold",
     "own_image",
     "penalty_bracket",
     "planted_maps",
@@ -133,12 +164,15 @@ __all__ = [
     "predicted_gradient",
     "principal_projection",
     "projection",
+    "projection_errors",
+    "projections",
     "random_phases",
     "random_step",
     "ratio",
     "reach",
     "read_off_masks",
     "reference_accuracy",
+    "relative_mode",
     "robust_accuracy",
     "scaled_accuracy",
     "shared_origin",
@@ -148,6 +182,8 @@ __all__ = [
     "spectrum",
     "strong_accuracy",
     "target_cosine",
+    "theory_gaps",
+    "tilt",
     "top1",
     "toy_gradient",
     "toy_points",

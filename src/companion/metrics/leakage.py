@@ -1,6 +1,7 @@
 """Feature leakage (SH): how much of a gradient lies where nothing is, and what lies there.
 
-Gradients are SH's, of the predicted class's logit. BlockMNIST images come with the patch of their null block.
+SH reads the gradient of the predicted class's logit; here it is that of the predicted class's lead, unless it
+says otherwise. BlockMNIST images come with the patch of their null block.
 """
 
 from typing import Any
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from companion import attacks, data, models, saliency
 from companion.data import Images
-from companion.metrics.localisation import mass_on
+from companion.metrics.localisation import bottom1, mass_on, top1
 
 
 def predicted_gradient(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
@@ -18,20 +19,35 @@ def predicted_gradient(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     return saliency.loss_gradient(net, x, y, of="logit")
 
 
-def block_scores(net: nn.Module, images: Images, *, patch: str) -> dict[str, float]:
-    """Mean over the test images of BlockMNIST of null_mass and leak_cosine.
+def lead_gradient(net: nn.Module, x: Tensor) -> Tensor:
+    """Gradient of the predicted class's lead, its logit minus the next one's, shaped like x.
 
-    null_mass: per cent of the gradient's absolute value on the null block. leak_cosine: cosine of the
-    gradient there with the direction of the predicted class (ours): its mean signal block minus the others'.
+    Deviation from SH, who take the logit: what is added to all logits alike changes no decision and no
+    probability, but the gradient of each logit. The lead does not change.
     """
-    maps = predicted_gradient(net, images.x_test, images.y_test)
-    signal = data.block_mnist.signal_mask(images.x_test, patch=patch)
-    on_null = maps[~signal].view(len(maps), -1)
+    logits, gradients = saliency.class_gradients(net, x)
+    first, second = logits.topk(2, dim=1).indices.T
+    image = torch.arange(len(x), device=x.device)
+    return gradients[image, first] - gradients[image, second]
+
+
+def block_scores(net: nn.Module, images: Images, *, patch: str) -> dict[str, float]:
+    """Mean over the test images of BlockMNIST: how much of a gradient is on the null block, and what.
+
+    lead_mass, lead_energy: per cent of the absolute values and of the squares of `lead_gradient`; logit_mass,
+    logit_energy: the same of `predicted_gradient`. leak_cosine: cosine of the lead's gradient there with the
+    direction of the predicted class (ours): its mean signal block minus the others'.
+    """
+    lead = lead_gradient(net, images.x_test)
+    maps = {"lead": lead, "logit": predicted_gradient(net, images.x_test, images.y_test)}
+    null = ~data.block_mnist.signal_mask(images.x_test, patch=patch)
     directions = class_directions(images, patch=patch)[_predicted(net, images.x_test)]
-    return {
-        "null_mass": 100 * mass_on(maps, ~signal).mean().item(),
-        "leak_cosine": torch.cosine_similarity(on_null, directions).mean().item(),
-    }
+    found = {}
+    for of, values in maps.items():
+        found[f"{of}_mass"] = 100 * mass_on(values, null).mean().item()
+        found[f"{of}_energy"] = 100 * mass_on(values.square(), null).mean().item()
+    on_null = lead[null].view(len(lead), -1)
+    return found | {"leak_cosine": torch.cosine_similarity(on_null, directions).mean().item()}
 
 
 def class_directions(images: Images, *, patch: str) -> Tensor:
@@ -43,7 +59,7 @@ def class_directions(images: Images, *, patch: str) -> Tensor:
 
 
 def mean_null_map(net: nn.Module, images: Images, *, patch: str) -> Tensor:
-    """Mean gradient on the lower block, (1, H, W), of test images that have the null block there.
+    """Mean gradient of the lead on the lower block, (1, H, W), of test images with the null block there.
 
     Of those predicted as the last class; NaN where there is none.
     """
@@ -52,8 +68,7 @@ def mean_null_map(net: nn.Module, images: Images, *, patch: str) -> Tensor:
     chosen = lower & (_predicted(net, images.x_test) == images.n_classes - 1)
     if not chosen.any():
         return torch.full_like(images.x_test[0, :, half:], torch.nan)
-    maps = predicted_gradient(net, images.x_test[chosen], images.y_test[chosen])
-    return maps[:, :, half:].mean(0)
+    return lead_gradient(net, images.x_test[chosen])[:, :, half:].mean(0)
 
 
 def by_block(maps: Tensor, block: int) -> Tensor:
@@ -64,16 +79,18 @@ def by_block(maps: Tensor, block: int) -> Tensor:
 def leak_scores(net: nn.Module, images: Images, *, relevant: int, block: int) -> dict[str, float]:
     """On the simplified BlockMNIST, test points: where the gradient is large.
 
-    top1: per cent of the points whose own block has the largest gradient. own_over_other: the mean there over
-    the mean on the other relevant blocks. noise_over_relevant: the mean on a noise block over that on a
-    relevant one. margin_share: of a one-hidden-layer net on blocks of one coordinate, its normalised margin
-    on the points without noise over the theorem's largest.
+    top1: per cent of the points whose own block has the largest gradient. bottom1: of those whose own block
+    has the smallest of the relevant ones. own_over_other: the mean there over the mean on the other relevant
+    blocks. noise_over_relevant: the mean on a noise block over that on a relevant one. margin_share: of a
+    one-hidden-layer net on blocks of one coordinate, its normalised margin on the points without noise over
+    the theorem's largest.
     """
-    g = by_block(predicted_gradient(net, images.x_test, images.y_test), block)
+    g = by_block(lead_gradient(net, images.x_test), block)
     own = data.toys.signal_of(images.x_test, images.y_test, block=block).flatten(1)[:, ::block]
     place = torch.arange(g.shape[1], device=g.device) < relevant
     found = {
-        "top1": 100 * (g.argmax(1) == own.long().argmax(1)).double().mean().item(),
+        "top1": 100 * top1(g, own).mean().item(),
+        "bottom1": 100 * bottom1(g[:, :relevant], own[:, :relevant]).mean().item(),
         "own_over_other": (g[own].mean() / g[~own & place].mean()).item(),
         "noise_over_relevant": (g[:, ~place].mean() / g[:, place].mean()).item(),
     }
@@ -98,7 +115,7 @@ def leaking_identities(relevant: int, noise: int) -> list[dict[str, Any]]:
     """What the theorem says of its net in closed form: rows identity and value, each of which should be 0."""
     net = models.leaking_net(relevant, noise)
     x, y = _clean_points(relevant, noise, next(net.parameters()))
-    maps = by_block(predicted_gradient(net, x, y), 1)
+    maps = by_block(lead_gradient(net, x), 1)
     inside, outside = maps[:, :relevant], maps[:, relevant:]
     found = {
         "largest minus smallest gradient on relevant blocks": (inside.max() - inside.min()).item(),

@@ -45,17 +45,26 @@ def toy_scores(net: nn.Module, blocks: int) -> dict[str, float]:
 
     ratio: of the |gradient| at the signal to the mean elsewhere. cosine: |cos| of point and gradient. offset:
     spread over the coordinates of their mean |gradient| at points without signal there, relative to its mean.
+    unevenness: standard deviation of a point's entries without the signal over their mean, a mean over the
+    points. contrast: (1 - ratio) / unevenness, how many of these deviations the signal lies below the others,
+    negative where it lies above; 0 for a uniform map. cross_entropy: mean over the points, no penalty in it.
     clean_accuracy: per cent of the points; NaN for weights that are not finite.
-    Source: SH's released toy notebook for the first two and the cosine.
+    Source: SH's released toy notebook for the first two and the cosine; the rest is ours.
     """
     x, y, signal = toy_points(blocks, next(net.parameters()).device)
     g = toy_gradient(net, blocks)
     clean = 100 * attacks.correct(net, x, y).float().mean().item()
     elsewhere = torch.where(signal, torch.nan, g.abs()).nanmean(0)
+    others = g.abs()[~signal].view(len(g), -1)
+    uneven = (others.std(1) / others.mean(1)).mean().item()
+    level = ratio(g, signal).mean().item()
     return {
         "top1": top1(g, signal).mean().item(),
         "bottom1": bottom1(g, signal).mean().item(),
-        "ratio": ratio(g, signal).mean().item(),
+        "ratio": level,
+        "unevenness": uneven,
+        "contrast": (1 - level) / uneven if uneven else 0.0,
+        "cross_entropy": F.cross_entropy(net(x.to(g.dtype)), y).item(),
         "cosine": F.cosine_similarity(g, (2 * x - 1).flatten(1)).abs().mean().item(),
         "offset": (elsewhere.std() / elsewhere.mean()).item(),
         "clean_accuracy": clean if g.isfinite().all() else float("nan"),

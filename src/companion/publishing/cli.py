@@ -1,9 +1,10 @@
-"""The command line: `companion run | build | check-site | list | claims | calibrate | record | clean |
-fetch`.
+"""The command line: `companion run | sweep | build | check-site | list | claims | calibrate | record |
+clean | fetch`.
 
 Exit status: 0 done; 1 something ran and failed; 2 the user must fix what one line on stderr says.
 """
 
+import errno
 import io
 import json
 import os
@@ -59,6 +60,28 @@ def run(
     Lists: -p seeds=0,1,2. Fractions: -p eps=8/255. `companion list NOTEBOOK` shows the parameters.
     """
     return runner.run(runner.plan(chosen, profile, files, assignments), jobs, force)
+
+
+@cli.command()
+@click.argument("chapter")
+@_PROFILE
+@click.option(
+    "-p", "assignments", metavar="NAME=VALUES", multiple=True, help="Values to run, each alone; repeatable."
+)
+@click.option(
+    "--executor", type=click.Choice(["local", "slurm"]), default="local", show_default=True,
+    help="Where its jobs run.",
+)  # fmt: skip
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Runs at the same time.")
+def sweep(chapter: str, profile: str, assignments: tuple[str, ...], executor: str, jobs: int) -> int:
+    """Run a CHAPTER for every combination of values, and gather the results in one table and one page.
+
+    Values: -p seeds=0..9, -p eps=0.1,8/255; a list in brackets is one value: -p 'radii=[0.5,1]'. What is up
+    to date is not run again. Snakemake starts the jobs, here or on Slurm: pip install 'companion[cluster]'.
+    """
+    from companion.publishing.running import sweeps  # brings pandas along, which no other command waits for
+
+    return sweeps.start(sweeps.plan(chapter, profile, assignments), executor, jobs)
 
 
 @cli.command()
@@ -201,9 +224,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo(f"companion: {' '.join(message.split())}", err=True)
         status = 2
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno != errno.ENOSPC:  # a full disk is told without a name
             raise
-        click.echo(f"companion: {error.filename}: {error.strerror}", err=True)
+        click.echo(f"companion: {error.filename or paths.runs_dir()}: {error.strerror}", err=True)
         status = 1
     except (KeyboardInterrupt, click.Abort):
         click.echo("companion: interrupted", err=True)

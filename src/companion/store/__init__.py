@@ -8,7 +8,7 @@ to rounding.
 from companion.store.files import folder
 from companion.store.inputs import images
 from companion.store.keys import key
-from companion.store.measurements import measure, measure_all, measured, remember
+from companion.store.measurements import measure, measure_all, measured
 from companion.store.nets import (
     estimate,
     get,
@@ -37,7 +37,6 @@ __all__ = [
     "measured",
     "missing",
     "present",
-    "remember",
     "size",
     "train_all",
 ]

@@ -25,11 +25,15 @@ def verified(path: Path) -> bytes | None:
     """The file's bytes if it is there and whole; None, with a warning when it was damaged, otherwise."""
     note = note_of(path)
     try:
-        content, sha256 = path.read_bytes(), json.loads(note.read_text("utf-8"))["sha256"]
+        content, about = path.read_bytes(), json.loads(note.read_text("utf-8"))
+        sha256, name = about["sha256"], about.get("name", path.name)  # the oldest notes have no name
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         warnings.warn(f"{note.name} in the store is damaged; it will be made again", stacklevel=3)
+        return None
+    if name != path.name:
+        warnings.warn(f"{path.name} in the store is a copy of {name}; it will be made again", stacklevel=3)
         return None
     if hashlib.sha256(content).hexdigest() != sha256:
         warnings.warn(f"{path.name} in the store is damaged (checksum); it will be made again", stacklevel=3)
@@ -44,6 +48,6 @@ def note_of(path: Path) -> Path:
 def keep(path: Path, content: bytes, note: dict[str, Any]) -> None:
     """Content first, then the note with its checksum: without a whole note the content does not count."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"sha256": hashlib.sha256(content).hexdigest(), **note}, indent=1)
+    text = json.dumps({"sha256": hashlib.sha256(content).hexdigest(), "name": path.name, **note}, indent=1)
     write_atomic(path, content)
     write_atomic(note_of(path), text)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from companion import data
-from companion.code import NAME, fingerprint, science_hash
+from companion.code import NAME, fingerprint
 from companion.defaults import torch_defaults
 from companion.store.files import folder, keep, verified
 from companion.store.keys import key
@@ -130,21 +130,6 @@ def _place(
     settings_key = {k: _value_key(k, v, device, report) for k, v in rest.items()}
     code = name, fingerprint(function.__module__), torch.__version__, torch.device(device).type
     return folder() / f"measured-{digest([*code, net_key, images_key, settings_key])}.json", name, net_key
-
-
-def remember(recipe: Recipe, what: dict[str, Any], compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """compute() of a chapter that is not rebuilt yet, or what it returned before for this net.
-
-    What a function of a notebook calls cannot be named, so its key holds all code that its notebook has
-    executed, parameters included, the whole science wing, and `what`. The recipe is a name: no net is trained
-    for it. Outside a notebook nothing is kept.
-    """
-    executed = compute.__globals__.get("In")
-    if executed is None:
-        return compute()
-    parts = [key(recipe), what, list(executed), science_hash(), torch.__version__]
-    path = folder() / f"measured-{digest(parts)}.json"
-    return _kept(path, compute, what.get("device", "cpu"), {"what": what})
 
 
 def _kept(path: Any, compute: Callable[[], Any], device: str, note: dict[str, Any]) -> Any:

@@ -7,6 +7,7 @@ made again when damaged. The hash covers the code that trains, so a changed loss
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -15,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from companion import data
 from companion.defaults import torch_defaults
+from companion.locks import lock
 from companion.store.files import folder, keep, note_of, verified
 from companion.store.inputs import images, masked_images, target_maps
 from companion.store.keys import key
@@ -60,14 +61,23 @@ def get(recipe: Recipe, *, device: str = "cpu", report: Report | None = None) ->
     """The recipe's trained net, in eval mode: loaded if it is there, else trained, its sources first.
 
     report: called with a line of text while something is being trained.
-    Raises what training raises; a truncated or altered file is warned about and made again.
+    Raises what training raises, and PermissionError for a net that a read-only store lacks; a truncated or
+    altered file is warned about and made again.
     """
     weights = _weights_of(recipe)
     weights.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(weights.with_suffix(".lock")):  # another process may be training the same net
+    if not os.access(weights.parent, os.W_OK):  # a store that others keep, on which nothing can be locked
         stored = verified(weights)
         if stored is None:
-            return _train(recipe, weights, device, report)
+            raise PermissionError(
+                f"the store {weights.parent} is read-only and has no {recipe.describe()}; "
+                "let COMPANION_STORE name a folder of your own"
+            )
+    else:
+        with lock(weights.with_suffix(".lock")):  # another process may be training the same net
+            stored = verified(weights)
+            if stored is None:
+                return _train(recipe, weights, device, report)
     with torch.random.fork_rng(devices=[]):
         model = build_model(recipe, images(recipe.data, device)).to(device)
     model.load_state_dict(load(stored))
@@ -126,7 +136,7 @@ def _train_stack(
     folder().mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         for path in sorted(_weights_of(recipe) for recipe in group):  # sorted: no two groups wait in a circle
-            stack.enter_context(FileLock(path.with_suffix(".lock")))
+            stack.enter_context(lock(path.with_suffix(".lock")))
         begun = [_weights_of(recipe).with_suffix(".partial").exists() for recipe in group]
         left = [r for r, alone in zip(group, begun, strict=True) if not (alone or present(r))]
         if len(left) < 2:

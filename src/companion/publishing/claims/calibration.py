@@ -105,7 +105,7 @@ def rates(
     for draw in range(draws):
         true = truth(asked.parts, kept, world, draw)
         drawn = sample(kept, true, design, np.random.default_rng(draw), used)
-        words[rules.verdict(claim.rule, drawn, margin=margin).word] += 1
+        words[rules.verdict(claim.rule, drawn, margin=margin, resolution=paper.resolution_of).word] += 1
     return {word: words[word] / draws for word in judging.BADGES if words[word]}
 
 
@@ -203,7 +203,8 @@ def run(draws: int, say: Callable[[str], None], only: str = "") -> dict[str, Any
             continue
         images = next((str(row["dataset"]) for row in rows if "dataset" in row), "")
         name = f"{claim.id} on {images}" if images else claim.id
-        in_print[name] = rules.verdict(claim.rule, rows, reading=paper.reading).word if claim.rule else ""
+        how = {"margin": functools.partial(paper.margin_of, claim), "reading": paper.reading}
+        in_print[name] = rules.verdict(claim.rule, rows, **how).word if claim.rule else ""
         for profile, design in designs.get(paper.notebook, {}).items():
             by_world = {w: rates(paper, claim, rows, design, w, draws) for w in WORLDS}
             found.setdefault(name, {})[profile] = by_world

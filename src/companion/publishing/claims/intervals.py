@@ -28,13 +28,15 @@ _MOST_BORROWED = 20.0
 class Part:
     """Rows with their weights and a constant: positive where the claim holds.
 
-    margin: what does not matter of it. best: the part is the best of these, and has no terms of its own.
+    margin: what does not matter of it. resolution: the smallest step of the scale that a row is read on.
+    best: the part is the best of these, and has no terms of its own.
     """
 
     name: str
     terms: tuple[tuple[float, Row], ...] = ()
     constant: float = 0.0
     margin: float = 0.0
+    resolution: float = 0.0
     best: tuple["Part", ...] = ()
 
     @property
@@ -58,8 +60,8 @@ class Estimate:
     unit: what is measured, by which parts are averaged. margin: what does not matter of it.
     nets: how many nets a side has; one: then the interval is over images alone and speaks of these nets.
     between_nets, between_images: the variance that each source adds to the value. se is infinite where
-    neither is known. correlation: the value is a rank correlation, whose limits come by Fisher's transform.
-    best: the value is the largest of these.
+    neither is known. correlation: the value is a rank correlation, whose limits come by
+    Fisher's transform. best: the value is the largest of these.
     """
 
     name: str
@@ -136,7 +138,9 @@ def estimate(part: Part, prior: Prior) -> Estimate:
     the prior's; the variance between images is that of the per-image verdicts, averaged over seeds, less what
     nets and images together add to it, which the first already holds: the crossed two-way analysis of
     variance, with Satterthwaite's degrees of freedom. It is never below what one image more or less would
-    change. A row with one value, beside rows of several, is taken as exact.
+    change; and nets that are equal on a coarse scale need not be equal: they are taken to differ by a step of
+    it at least, a variance that is not estimated and has no degrees of freedom. A row with one value, beside
+    rows of several, is taken as exact.
     """
     if part.best:
         each = [estimate(of, prior) for of in part.best]
@@ -161,10 +165,15 @@ def estimate(part: Part, prior: Prior) -> Estimate:
         return found
     if math.isnan(over_nets):
         return replace(found, se=math.sqrt(over_images), df=images - 1.0, between_images=over_images)
-    variance = over_nets + over_images
+    one_step = (part.resolution * max(abs(w) for w, _ in part.terms)) ** 2 / nets
+    variance = max(over_nets, one_step) + over_images
     satterthwaite = variance**2 / (over_nets**2 / df) if over_nets > 0 else math.inf
     return replace(
-        found, se=math.sqrt(variance), df=satterthwaite, between_nets=over_nets, between_images=over_images
+        found,
+        se=math.sqrt(variance),
+        df=satterthwaite,
+        between_nets=max(over_nets, one_step),
+        between_images=over_images,
     )
 
 

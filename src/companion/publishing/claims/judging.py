@@ -114,20 +114,26 @@ def equal(parts: Sequence[Estimate]) -> Verdict:
 def in_print(parts: Sequence[tuple[Estimate, float]], *, majority: bool = False) -> Verdict:
     """Say whether printed numbers, without spread, bear a claim out: every part (or most) positive.
 
-    parts: each with how far it may be off by reading and rounding; what fails by less is not contradicted.
+    parts: each with how far it may be off by reading and rounding; what fails by less than that and its
+    margin is not contradicted.
     """
     n = len(parts)
     held = sum(e.value > 0 for e, _ in parts)
-    against = sum(e.value < -error for e, error in parts)
+    against = sum(e.value < -(error + e.margin) for e, error in parts)
     weakest, error = min(parts, key=lambda p: p[0].value)
     if held == n or (majority and held > n / 2):
         word = "holds"
     else:
         word = "contradicted" if against and (not majority or against >= n / 2) else "too close to read"
     read = f", read to ± {error:.2g}" if error else ""
+    near = (
+        f", within {weakest.margin:g} counts as none"
+        if weakest.margin and word == "too close to read"
+        else ""
+    )
     return Verdict(
         word,
-        f"{held} of {n} hold; smallest: {weakest.name} {weakest.value:+.2f}{read}",
+        f"{held} of {n} hold; smallest: {weakest.name} {weakest.value:+.2f}{read}{near}",
         binding=weakest.name,
         effect=(weakest.value - error, weakest.value, weakest.value + error),
         values={e.name: e.value for e, _ in parts},
@@ -198,6 +204,8 @@ def _what_would_decide(e: Estimate, bound: float) -> str:
     """
     if math.isnan(e.value):
         return "some of its values are missing or infinite"
+    if e.correlation and math.isinf(e.se):
+        return f"a correlation over {e.nets} settings has no interval: it takes at least four"
     if math.isinf(e.se):
         return "one net has no spread: it takes at least three"
     if e.correlation:

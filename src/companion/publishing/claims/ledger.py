@@ -34,6 +34,14 @@ class Margin(Strict):
     because: str
 
 
+class Resolution(Strict):
+    """The step of the scale that a quantity is read on, and why. of: as in Margin."""
+
+    of: str = "*"
+    value: float = Field(gt=0)
+    because: str
+
+
 class Revision(Strict):
     """A change of a rule after a run it was decided on, or a claim that came later."""
 
@@ -84,6 +92,7 @@ class PaperClaims(Strict):
 
     images: the image sets they are about. margins: what does not matter, unless a claim says otherwise; of a
     quantity that none is said of, any difference counts.
+    resolutions: the steps of quantities that are read on a coarse scale, such as a fraction of twenty points.
     reading: how far printed numbers may be off, by their `kind`, "" for those that have none.
     under: named restrictions, such as protocols, under each of which all are decided; one binds rows that
     have its labels, unless the claim's rule names the label itself.
@@ -96,6 +105,7 @@ class PaperClaims(Strict):
     notebook: str
     images: list[str] = []
     margins: list[Margin] = []
+    resolutions: list[Resolution] = []
     reading: dict[str, float] = {}
     under: dict[str, Where] = {"": {}}
     claims: list[Claim]
@@ -110,6 +120,10 @@ class PaperClaims(Strict):
         """What does not matter of a quantity in a claim."""
         of = [claim.margin] if claim.margin else self.margins
         return next((m.value for m in of if m and fnmatchcase(quantity, m.of)), 0.0)
+
+    def resolution_of(self, quantity: str) -> float:
+        """The step of the scale that a quantity is read on; 0 where it is not said to be coarse."""
+        return next((r.value for r in self.resolutions if fnmatchcase(quantity, r.of)), 0.0)
 
     def images_of(self, claim: Claim) -> list[str]:
         """The image sets a claim is about; none if it is about no images."""
@@ -230,13 +244,14 @@ def _under(
     """The verdicts under each restriction; one only, where no row it rests on is restricted."""
     conditions = rule.conditions()
     named = {label for where in conditions for label in where}
-    margin = functools.partial(paper.margin_of, claim)
+    margin = (lambda quantity: 0.0) if claim.of_print else functools.partial(paper.margin_of, claim)
     found = {}
     for name, restriction in paper.under.items():
         binding = {k: v for k, v in restriction.items() if k not in named}
         left = [row for row in rows if all(row.get(k, v) == v for k, v in binding.items())]
         rests_on = {places[id(row)] for where in conditions for row in select(left, where)}
-        decided = rules.verdict(rule, left, margin=margin, reading=paper.reading if exact else None)
+        known = {"margin": margin, "resolution": paper.resolution_of}
+        decided = rules.verdict(rule, left, **known, reading=paper.reading if exact else None)
         found[name] = replace(decided, rows=tuple(sorted(rests_on)))
     used = [row for where in conditions for row in select(rows, where)]
     labels = {label for restriction in paper.under.values() for label in restriction} - named

@@ -145,16 +145,17 @@ def verdict(
     rows: Sequence[Row],
     *,
     margin: Callable[[str], float] = lambda quantity: 0.0,
+    resolution: Callable[[str], float] = lambda quantity: 0.0,
     reading: Mapping[str, float] | None = None,
 ) -> Verdict:
     """The verdict of one rule on rows; "not tested here" where a part finds no rows to compare.
 
-    margin: what does not matter of a quantity. reading: the rows are printed numbers; how far each may be
-    off, by the row's `kind` ("" for none).
+    margin: what does not matter of a quantity. resolution: the step of the scale it is read on. reading: the
+    rows are printed numbers; how far each may be off, by the row's `kind` ("" for none).
     """
     if rule.identity:
         return _identity(many(rule.identity), rows)
-    found = asked(rule, rows, margin)
+    found = asked(rule, rows, margin, resolution)
     if not found.complete:
         none = "its inputs were not run" if reading is None else "the paper prints no numbers for it"
         return Verdict("not tested here", none)
@@ -174,8 +175,13 @@ def verdict(
     )
 
 
-def asked(rule: Rule, rows: Sequence[Row], margin: Callable[[str], float]) -> Asked:
-    """The parts of a rule on rows, each with its margin."""
+def asked(
+    rule: Rule,
+    rows: Sequence[Row],
+    margin: Callable[[str], float],
+    resolution: Callable[[str], float] = lambda quantity: 0.0,
+) -> Asked:
+    """The parts of a rule on rows, each with its margin and its resolution."""
     found: list[Part] = []
     estimates: list[Estimate] = []
     missing = False
@@ -198,7 +204,8 @@ def asked(rule: Rule, rows: Sequence[Row], margin: Callable[[str], float]) -> As
         ]
         missing |= not chosen
     if not rule.equal:
-        found = [_with_margin(part, margin(part.quantity)) for part in found]
+        found = [_with(part, margin=margin(part.quantity)) for part in found]
+    found = [_with(part, resolution=resolution(part.quantity)) for part in found]
     return Asked(tuple(_told_apart(found)), tuple(estimates), missing)
 
 
@@ -212,15 +219,16 @@ def _told_apart(parts: Sequence[Part]) -> list[Part]:
     ]
 
 
-def _with_margin(part: Part, margin: float) -> Part:
-    return replace(part, margin=margin, best=tuple(_with_margin(each, margin) for each in part.best))
+def _with(part: Part, **known: float) -> Part:
+    return replace(part, best=tuple(_with(each, **known) for each in part.best), **known)
 
 
 def measured(rule: Rule, parts: Sequence[Part], rows: Sequence[Row]) -> list[Estimate]:
     """The parts' estimates; each borrows from the variance of the nets of its kind.
 
     Of a kind are the rows of the same experiment and quantity that the run has, whatever the rule asks of
-    them.
+    them. So numbers in different units, such as radii in two norms, need quantities of different names. A
+    quantity on a coarse scale borrows nothing: many of its variances are 0, which says little of the others.
     """
     named = {label for where in rule.conditions() for label in where} - {"experiment", "quantity"}
     named |= {part.along for part in many(rule.trend)}
@@ -237,7 +245,7 @@ def measured(rule: Rule, parts: Sequence[Part], rows: Sequence[Row]) -> list[Est
             priors[kind] = intervals.spreads(list(groups.values()), contrasts=kind[2])
         return priors[kind]
 
-    return [intervals.estimate(part, prior(part)) for part in parts]
+    return [intervals.estimate(part, Prior() if part.resolution else prior(part)) for part in parts]
 
 
 def _reading_error(part: Part, reading: Mapping[str, float]) -> float:
@@ -329,14 +337,19 @@ def _series(of: Where, along: str, rows: Sequence[Row]) -> list[list[Row]]:
 def _trend(part: Trend, rows: Sequence[Row]) -> list[Part]:
     sign = 1 if part.direction == "rising" else -1
     series = [of for of in _series(part.of, part.along, rows) if len({row[part.along] for row in of}) > 2]
-    several = len(series) > 1
     return [
         Part(
-            f"{part.direction} {of[0]['quantity']}{_labels(of[0], series, part) if several else ''}",
+            f"{part.direction} {of[0]['quantity']}{_asked(part)}{_labels(of[0], series, part)}",
             tuple(zip(_slope([row[part.along] for row in of], sign), of, strict=True)),
         )
         for of in series
     ]
+
+
+def _asked(part: Trend) -> str:
+    """What a series was asked for besides its quantity, so that parts with different conditions differ."""
+    named = [v for k, v in part.of.items() if k not in ("experiment", "quantity") and v != "*"]
+    return "".join(f", {_text(v)}" for v in named if not isinstance(v, Mapping | list))
 
 
 def _labels(row: Row, series: Sequence[Sequence[Row]], part: Trend) -> str:

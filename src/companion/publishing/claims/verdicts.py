@@ -148,7 +148,7 @@ def answer(found: Sequence[ClaimVerdicts], source: str) -> str:
     whose = "our" if ours else "its"
     if not decided:
         return f"None of {whose} {len(words)} claims is decided."
-    failed = ", ".join(id for id, word in of.items() if word == "not reproduced")
+    failed = "; ".join(id for id, word in of.items() if word == "not reproduced")  # ids have commas
     said = [
         f"{words.count(w)} {w}" + (f" ({failed})" if w == "not reproduced" else "")
         for w in judging.BADGES
@@ -210,9 +210,35 @@ def table(notebook: str, rows: Iterable[Row], caption: str = "") -> list[tables.
     return shown
 
 
+def words(notebook: str, rows: Iterable[Row]) -> dict[str, str]:
+    """One word for each claim that a notebook's rows decide, by id."""
+    rows = list(rows)
+    return {
+        id: ledger.overall(of)
+        for paper in ledger.of_notebook(notebook)
+        for id, of in ledger.decide(paper, rows).items()
+    }
+
+
+def beside(
+    notebook: str, rows: Iterable[Row], columns: Mapping[str, Sequence[str]], *, caption: str
+) -> tables.Table:
+    """Verdicts on the same claims in several versions: a column of claims' ids for each, by its heading.
+
+    The statement shown is that of the first column's claim.
+    """
+    source = {"run": Source(list(rows))}
+    found = {s.claim.id: s for paper in ledger.of_notebook(notebook) for s in by_source(paper, source)}
+    body = [
+        [ids[0], html.escape(found[ids[0]].claim.statement), *(_cell(found[i].verdicts["run"]) for i in ids)]
+        for ids in zip(*columns.values(), strict=True)
+    ]
+    return tables.cards(["claim", "statement", *columns], body, caption=caption)
+
+
 def _statement(s: ClaimVerdicts) -> str:
-    """Statement, where it is, what the paper's own numbers say of it, and what is to be known."""
-    facts = ["our claim, not the paper's" if s.claim.ours else "", s.claim.where]
+    """Statement; folded, where it is, what the paper's own numbers say of it, and what is to be known."""
+    facts = [s.claim.where]
     facts += [f"the paper: {s.claim.paper}" if s.claim.paper else ""]
     for name, v in s.verdicts[PRINT].items():
         if v.word != "not tested here":
@@ -223,9 +249,11 @@ def _statement(s: ClaimVerdicts) -> str:
     if s.claim.margin and s.claim.margin.value:
         facts.append(f"a difference within {s.claim.margin.value:g} counts as none: {s.claim.margin.because}")
     facts += [f"{revision.date}: {revision.why}" for revision in s.claim.revised]
-    small = "; ".join(html.escape(fact, quote=False) for fact in dict.fromkeys(facts) if fact)
+    small = "; ".join(html.escape(fact.rstrip("."), quote=False) for fact in dict.fromkeys(facts) if fact)
     note = f" {html.escape(s.claim.note, quote=False)}" if s.claim.note else ""
-    return f"{html.escape(s.claim.statement, quote=False)}<br><small>{small}.{note}</small>"
+    whose = "<br><small>our claim, not the paper's</small>" if s.claim.ours else ""
+    folded = f"<details><summary>source and notes</summary><small>{small}.{note}</small></details>"
+    return f"{html.escape(s.claim.statement, quote=False)}{whose}{folded if small or note else ''}"
 
 
 def _cell(verdicts: Mapping[str, Verdict]) -> str:

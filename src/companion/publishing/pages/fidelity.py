@@ -66,11 +66,13 @@ def _read(notebook: str) -> Register:
 
 
 def table(notebook: str) -> tables.Table:
-    """A chapter's register, as the chapter shows it.
+    """A chapter's register, folded, as the chapter shows it.
 
     Raises UserError for a chapter without register, and for one that names an unknown parameter.
     """
-    return _table(_read(notebook), "")
+    register = _read(notebook)
+    summary = f"<summary>{register.paper}: {len(register.settings)} settings, paper and book</summary>"
+    return tables.Table(f"<details>{summary}{_table(register, '').html}</details>")
 
 
 def page() -> str:

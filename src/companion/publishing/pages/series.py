@@ -76,6 +76,19 @@ def table(run: Run, correlations: Mapping[tuple[str, ...], tuple[float, float]],
     return tables.table(head, body, caption=caption, kind="cmp-fold")
 
 
+def below_random(run: Run, metric: str, norm: str, of_map: str) -> str:
+    """In words, for how many nets of a norm, the standard one too, mu of a map is negative."""
+
+    def counted(rows: Sequence[Row]) -> tuple[str, float]:
+        asked = {"experiment": "BR-F4", "quantity": "mu", "metric": metric, "norm": norm, "map": of_map}
+        chosen = [r for r in rows if all(r.get(k) == v for k, v in asked.items())]
+        nets = {(r["strength"] and r["objective"], r["strength"]): r["value"] for r in chosen}
+        return f"{sum(v < 0 for v in nets.values())} of {len(nets)}", min(nets.values())
+
+    (theirs, lowest), (ours, least) = counted(ledger.printed(run.notebook)), counted(run.rows)
+    return f"{theirs} such nets in the paper (lowest {lowest:.2f}) and for {ours} here (lowest {least:+.1f})"
+
+
 def in_print(notebook: str) -> dict[str, str]:
     """By metric: for how many series of the paper's figure 4 the criterion holds."""
     rows = [r for r in ledger.printed(notebook) if r["experiment"] == "BR-F4" and r["quantity"] == "mu"]

@@ -301,7 +301,7 @@ def assignment(text: str) -> tuple[str, str]:
     """
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
-        raise ParameterError(f"-p {text}: write -p NAME=VALUE")
+        raise ParameterError(f"-p {_brief(text)}: write -p NAME=VALUE")
     return name.strip(), value
 
 
@@ -351,4 +351,4 @@ def resolve(
 def unknown(name: str, known: Mapping[str, Parameter], notebook: str, origin: str = "") -> str:
     """Return the message for a parameter that a notebook does not declare."""
     source = f" (from {origin})" if origin else ""
-    return f"{notebook} has no parameter '{name}'{source}; {nearest(name, known)}"
+    return f"{notebook} has no parameter '{_brief(name)}'{source}; {nearest(name, known)}"

@@ -31,6 +31,7 @@ def record(run: str, note: str = "") -> Path:
             f"the run in {paths.shown(folder)} was made with uncommitted changes, so nobody could repeat it; "
             f"commit them and run it again: {about.get('command')} --force"
         )
+    about = {key: value for key, value in about.items() if key != "checksums"}  # of files that are not kept
     results = json.loads((folder / "results.json").read_text("utf-8"))
     kept: dict[str, Any] = {"run": about | ({"note": note} if note else {}), "rows": results["rows"]}
     if results.get("checks"):

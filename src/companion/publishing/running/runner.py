@@ -1,5 +1,6 @@
 """Plan and run notebooks: run folders, skipping what is up to date, parallel processes, clean ends."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -17,10 +18,11 @@ from typing import Any
 
 import nbformat
 import psutil
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from tqdm import tqdm
 
 from companion.files import write_atomic
+from companion.locks import lock
 from companion.publishing import paths
 from companion.publishing.paths import UserError
 from companion.publishing.running import notebooks, parameters, provenance
@@ -126,7 +128,7 @@ def plan(
             of_profile,
             notebooks.read(notebooks.source_path(name)),
             package,
-            _data(values),
+            data_of(values),
         )
         for name, values, of_profile in settled
     ]
@@ -143,7 +145,7 @@ def _having(profile: str) -> list[str]:
     return having
 
 
-def _data(values: Mapping[str, Any]) -> str:
+def data_of(values: Mapping[str, Any]) -> str:
     """Return the identity of the data sets a run reads, once it is certain that they are there.
 
     They are the parameter `dataset`, and `X_dataset` of every part X that the parameter `X` switches on.
@@ -178,7 +180,7 @@ def run(jobs: Sequence[Job], at_once: int = 1, force: bool = False) -> int:
     clock = time.monotonic()
     _allow_open_files()
     with ExitStack() as stack:
-        stack.enter_context(_signals())
+        stack.enter_context(signals())
         for job in jobs:
             stack.enter_context(_lock(job))
         for job in jobs:
@@ -199,7 +201,8 @@ def is_up_to_date(job: Job) -> bool:
     """Say whether the job's folder holds a complete run of exactly this job."""
     record = read_record(job.folder)
     files = all((job.folder / name).is_file() for name in KEPT)
-    return files and record.get("complete") is True and record.get("hash") == job.hash
+    right = record.get("complete") is True and record.get("hash") == job.hash
+    return files and right and record.get("checksums") == _checksums(job.folder, record)
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -209,6 +212,20 @@ def read_record(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return record if isinstance(record, dict) else {}
+
+
+def _checksums(folder: Path, record: Mapping[str, Any]) -> dict[str, str]:
+    """The SHA-256 of the files that the book shows, and of what `record`, the folder's run.json, says."""
+    said = json.dumps({k: v for k, v in record.items() if k != "checksums"}, sort_keys=True)
+    content = {name: (folder / name).read_bytes() for name in ("executed.ipynb", "results.json")}
+    content["run.json"] = said.encode()
+    return {name: hashlib.sha256(what).hexdigest() for name, what in content.items()}
+
+
+def _write_record(folder: Path, record: Mapping[str, Any]) -> None:
+    """Write the run.json of a complete run, with checksums by which later damage is noticed."""
+    record = {**record, "checksums": _checksums(folder, record)}
+    write_atomic(folder / "run.json", json.dumps(record, indent=1) + "\n")
 
 
 def duration(seconds: float) -> str:
@@ -254,9 +271,9 @@ def _lock(job: Job) -> Iterator[None]:
             "checkout: make it writable, or work in a copy of it"
         ) from None
     holder = path.with_suffix(".pid")
-    lock = FileLock(path)
+    held = lock(path)
     try:
-        lock.acquire(timeout=0)
+        held.acquire(timeout=0)
     except Timeout:
         who = holder.read_text("utf-8") if holder.is_file() else "unknown"
         raise UserError(
@@ -266,11 +283,11 @@ def _lock(job: Job) -> Iterator[None]:
         write_atomic(holder, str(os.getpid()))
         yield
     finally:
-        lock.release()
+        held.release()
 
 
 @contextmanager
-def _signals() -> Iterator[None]:
+def signals() -> Iterator[None]:
     """Turn the signals that end a process into an exception, so that kernels are ended first."""
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -309,6 +326,7 @@ def _refresh_text(job: Job) -> bool:
     if renewed == executed:
         return False
     write_atomic(path, nbformat.writes(renewed))
+    _write_record(job.folder, read_record(job.folder))
     return True
 
 
@@ -451,7 +469,11 @@ def _finish(worker: _Worker) -> bool:
         )
     if not (folder / "results.json").is_file():
         write_atomic(folder / "results.json", '{"rows": []}\n')
-    write_atomic(folder / "run.json", json.dumps(_record(job, outcome, complete, folder), indent=1) + "\n")
+    record = _record(job, outcome, complete, folder)
+    if complete:
+        _write_record(folder, record)
+    else:
+        write_atomic(folder / "run.json", json.dumps(record, indent=1) + "\n")
     _clean_log(folder / "log.txt")
     shutil.rmtree(folder / SETTINGS, ignore_errors=True)
     for path in folder.iterdir():
