@@ -165,7 +165,7 @@ def test_another_checkout_than_the_one_it_is_called_in_is_said(
 @pytest.mark.parametrize("value", ["~/nets", "", None])
 def test_companion_store(value, monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("COMPANION_STORE")
+    monkeypatch.delenv("COMPANION_STORE", raising=False)
     default = store.folder()
     if value is not None:
         monkeypatch.setenv("COMPANION_STORE", value)

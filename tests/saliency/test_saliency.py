@@ -39,7 +39,7 @@ def test_smoothgrad_of_a_quadratic_net_is_the_gradient_at_the_mean_noise():
             z = (x.flatten(1) @ self.w) ** 2
             return torch.stack([z, -z], 1)
 
-    net, x, y = Quadratic(), torch.rand(2, 1, 2, 2), torch.tensor([0, 0])
+    net, x, y = Quadratic(), 0.2 + 0.6 * torch.rand(2, 1, 2, 2), torch.tensor([0, 0])
     generator = torch.Generator().manual_seed(3)
     noise = torch.stack([torch.randn(x.shape, generator=generator) for _ in range(20)]).mean(0)
     expected = saliency.input_gradient(net, (x + 0.1 * noise).clamp(0, 1), y)
