@@ -501,7 +501,6 @@ draw(by_origin, ALIGNED, told)
 # Slide the origin from black to white, and the weight of a common function $\tfrac c2\lVert x\rVert^2$ (in units of $M\lVert g\rVert / M\lVert x\rVert$) from below to above zero. The picture and the numbers of α move; no
 # decision does, nor $\rho$ or $\tilde\rho$, and α† moves with the origin alone.
 
-
 # %%
 def convention(origin: float, c: float) -> tuple:
     both = {
@@ -527,7 +526,6 @@ explorer.frames(sliders, chosen, start=(origins[0], 0.0), caption=told)
 #
 # How much of $g$ do all logits share, {eq}`et-share`? Cross-entropy does not see a function common to all logits, nor does a penalty on its gradient. So, without weight decay,
 # the mean row of the last layer stays where it began: the mean logit is fixed by the initial weights, up to the features that the layers below learn. A penalty on a *raw* logit's gradient sees it, and may use it to look small.
-
 
 # %%
 def called(name: float | str) -> str:
@@ -647,7 +645,6 @@ draw(four, "share", told, filled=lambda row: row["way"] == "ratio of medians")
 # %% [markdown]
 # (et-f10)=
 # ### ET-F10: the three gradients
-
 
 # %%
 def frame_of(t: metrics.AlignmentTerms, i: int) -> tuple:
@@ -919,7 +916,6 @@ fidelity.table("alignment_bounds")
 # ## Play with it
 #
 # Pick an image, a net, an origin and a common function: the three gradients, and the terms of the bounds as bars. The bars of Theorem 2's second bound and of Theorem 3 change, ρ̃ does not, and no bound breaks.
-
 
 # %%
 def play(image: int = 0, net: str = called(MOST), origin: float = 0.0, common: float = 0.0):

@@ -243,7 +243,6 @@ show.listed(facts, list(facts), caption=caption)
 #
 # The paper shows one net each and prints no numbers. The picture above shows the seed whose standard net has the median angle; here are all seeds.
 
-
 # %%
 def of_toy(quantity: str) -> pd.DataFrame:
     return experiment.where(toy_rows, quantity=quantity)
@@ -515,7 +514,6 @@ verdicts.beside(run.notebook, run.rows, SAME, caption=caption)
 # (br-f1-picture)=
 # **One picture.** An image, its attacks on a standard and on an adversarially trained net, the projections, and what is left: the residual, whose length is the manifold distance.
 
-
 # %%
 def on_manifold(x: torch.Tensor) -> dict[str, torch.Tensor]:
     gan_net = store.get(vaegan, device=device)
@@ -625,12 +623,12 @@ above, below = plots.gallery(shown, pixels="all", cell=0.7), plots.gallery(maps,
 display(plots.show(above, alt="Attacks on three nets.", finding=told_f2))
 plots.show(below, alt="Gradients of three nets.", finding=told_f6)
 
+
 # %% [markdown]
 # (br-explorer)=
 # ## Explore it
 #
 # Move the training radius: boundary, attacks and angle follow. Every position is a net of its own. No kernel, no network.
-
 
 # %%
 def drawn_plane(of: Recipe, title: str):
@@ -779,7 +777,6 @@ fidelity.table("boundary_tilting")
 #
 # Retrain the toy's net against an adversary of your choice; it takes a second or two.
 
-
 # %%
 def play(radius: float = strong, norm: str = "l2", steps: int = at_steps, seed: int = seeds[0]):
     title = f"{norm} {radius:g}, {steps} step(s)" if radius else "standard"
@@ -793,7 +790,6 @@ playground.controls(play, live=run.profile is None, **of_play)
 
 # %% [markdown]
 # Any test image, any net: image, attack, projection and residual.
-
 
 # %%
 def play_image(image: int = picked[0], training: str = STRONGEST["l2"], manifold: str = PCA):

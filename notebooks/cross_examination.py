@@ -140,7 +140,6 @@ def at_linf(seed: int, radius: float) -> Recipe:
 # %% [markdown]
 # Interpretation regularization (IR) with its teacher, the adversarially trained net of the same seed; with that teacher's maps shuffled; and without a target, which leaves the gradient's norm.
 
-
 # %%
 def interpretation(seed: int, target: Target, weight: float) -> Recipe:
     loss = part("interpretation", lambda_d=weight, lambda_m=lambda_m, reduction=reduction)
@@ -303,10 +302,10 @@ told = (
 alt = "Maps of six kinds of nets, and a map of the measures: picture"
 run.fill("picture", plots.show_all(figures, alt=alt, finding=told))
 
+
 # %% [markdown]
 # (xe-matrix)=
 # ## Methods × measures
-
 
 # %%
 def written(value: float) -> str:
@@ -462,12 +461,12 @@ caption = "More is better, but for the norms over margin and the distance off th
 caption += f"{images.label}, means over {len(seeds)} seed(s)."
 tables.cards(["if you want", "train with", "cheapest as good"], cells, caption=caption)
 
+
 # %% [markdown]
 # (xe-explore)=
 # ## Choose two measures
 #
 # Every net is a point; point at one, or choose it, and see its maps.
-
 
 # %%
 def strip(name: str, seed: int) -> bytes:
@@ -491,11 +490,11 @@ told = f"{len(dots)} nets of {len(METHODS)} methods, {images.label}; maps of one
 told += "first classes, each ± its largest value."
 scatter.explorer(dots, MEASURES, says, start=(L2, COSINE), caption=told)
 
+
 # %% [markdown]
 # ## Can the numbers be believed?
 #
 # Each of these nets passed through the evaluation checks of {doc}`the first chapter <interpretation_regularization>`; a failed one would have stopped this one.
-
 
 # %%
 def checked(name: str):

@@ -184,7 +184,6 @@ def trained(nets: dict, epochs: int = epochs, batch: int = batch_size) -> dict:
 # %% [markdown]
 # The standard net, the six single penalties over their weights, and a net trained on attacked points as Shah et al. train it.
 
-
 # %%
 def attacked(eps: float):
     ball = {"norm": "linf", "eps": eps / 2, "steps": at_steps, "step_size": eps / 8}
@@ -305,11 +304,11 @@ one = listed("standard", "bottom1", of=whole_frame)
 told = f"bottom1, one batch minus batches of {batch_size}: {batch_effect} points of 100"
 print(f"{told}. Seed by seed: batches {listed('standard', 'bottom1')}; one batch {one}.")
 
+
 # %% [markdown]
 # (bp-w)=
 # **At the paper's width.** With `wide=25000` nets are trained at 25,000 units: in the profiles `recorded` and `paper`. A wide net with these initial weights learns faster at the same rate, about in proportion to its units,
 # so that the noise of its steps is larger too: what holds at 500 units need not hold there.
-
 
 # %%
 def wide_nets() -> dict:
@@ -660,6 +659,7 @@ show.found(
 # %% tags=["hide-output"]
 fidelity.table("discriminative_features")
 
+
 # %% [markdown]
 # **Errata of the paper.** BP-E1 (thirteen nets, not eleven: {ref}`BP-N <bp-n>`), BP-E2 (noise blocks in the text, none in the figures), BP-E3 (all six single penalties are run), BP-E5 (the plateau: {ref}`BP-F6 <bp-f6>`),
 # BP-E7 (a uniform map is the leaking solution, not a sign of weights at zero: {ref}`BP-C3 <bp-c3>`), BP-E8 ({ref}`the radius 1/d <bp-r>`). BP-E4 and BP-E6 are slips of wording and citation.
@@ -701,7 +701,6 @@ fidelity.table("discriminative_features")
 # ## Play with it
 #
 # Train the toy live: a small net, a few epochs, and the point $e_1$.
-
 
 # %%
 def play(

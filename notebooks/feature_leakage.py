@@ -409,7 +409,6 @@ def judged(of: str, net: str, training: str, seed: int) -> Recipe:
 #
 # **The mask carries information, too.** Which pixels are shown can give the net's decision away with nothing of the image left (for ROAR and KAR this is {doc}`erratum BR-E12 <../book/errata>`). So the same nets are trained once more on the masks alone, at every $k$. This control is ours.
 
-
 # %%
 def order(of: str, net: str, training: str, seed: int) -> Mask:
     if training == "random":
@@ -721,7 +720,6 @@ fidelity.table("feature_leakage")
 # ## Play with it
 #
 # Pick an image of two blocks, a net and a radius.
-
 
 # %%
 def play(image: int = 0, net: str = "CNN", training: str = "standard", radius: float = block_eps):

@@ -196,7 +196,6 @@ def jacobian(seed: int, weight: float, **common) -> Recipe:
 # %% [markdown]
 # The rows of the paper's table 1. Every seed has a teacher of its own: R is the adversarially trained net of the same seed, NR the standard one.
 
-
 # %%
 def methods(seed: int, radius: float, step: float, d: float, m: float, j: float, **shared) -> dict:
     robust, plain = adversarial(seed, radius, step, **shared), Recipe(**shared, seed=seed)
@@ -282,7 +281,6 @@ nets, control_nets, longer_nets, shuffled_nets = (
     experiment.train(of, seeds, announce=run.announce, **how) for of in (table_1, controls, longer, shuffled)
 )
 weighted_nets = experiment.train(weighted, seeds[:1], announce=run.announce, **how)
-
 
 # %%
 colour = plots.training_colour
@@ -417,13 +415,13 @@ alt = "Robust against clean accuracy, a point for each kind of net."
 caption = f"Means over {len(seeds)} seed(s), {images.label}."
 plots.show(plots.named_points(points, colour, size=(5.2, 4.8)), alt=alt, finding=caption, width="38rem")
 
+
 # %% [markdown]
 # (ir-f3)=
 # ### IR-F3: does it matter where the gradient points?
 #
 # If robustness came from small gradients alone, a shuffled target would do as well as the true one. Net after net is trained on targets of
 # which a growing fraction is shuffled.
-
 
 # %%
 def target_maps(recipe: Recipe):
@@ -508,11 +506,11 @@ alt = "Three SmoothGrad targets with a growing fraction of their entries shuffle
 caption = "The same values in other places: a map's mean and standard deviation stay."
 plots.show(gallery, alt=alt, finding=caption)
 
+
 # %% [markdown]
 # ### Turn the weights yourself
 #
 # Nets of the first seed, trained with other weights $\lambda_d$, and with other fractions of the target shuffled: their gradients and their accuracies.
-
 
 # %%
 def frames(chosen: dict) -> dict:
@@ -539,13 +537,13 @@ caption = (
 )
 show.beside(run, "IR-T1", {"paper's": PAPER, "strong": STRONG}, caption=caption)
 
+
 # %% [markdown]
 # ## Can the numbers be believed?
 #
 # A number may be high because the attack failed: gradients that vanish, outputs that are not logits, a forward pass that is random,
 # an attack that is not run to its end. Each net of the table passed through these checks; a failed one would have stopped this chapter.
 # A flag at R9 says that the two losses find different images, which is why the strong protocol runs both and counts the worst case.
-
 
 # %%
 def checked(name: str):
@@ -620,6 +618,7 @@ for row in identities.itertuples():
 caption = "<b>IR-ID</b>: value should equal expected. The last two: the official CIFAR-10 code cannot make its loss small (IR-E3)."
 show.listed(identities, ["identity", "compares", "value", "expected"], caption=caption)
 
+
 # %% [markdown]
 # (ir-g)=
 # ### IR-G: choosing the weights
@@ -627,7 +626,6 @@ show.listed(identities, ["identity", "compares", "value", "expected"], caption=c
 # The paper found $\lambda_d = 3$ and $\lambda_m = 0.15$ by a grid search with the (R, simp) targets and used them for all targets; its grid is not given, and its
 # code judges by test accuracy. With `grid=true` each control gets weights of its own: a fifth of the *training* images is held out and judges the first seed's nets by their mean
 # robust accuracy; with the best weights nets of all seeds are trained on all training images. The test images choose nothing.
-
 
 # %%
 def searched(seed: int, **shared) -> dict[str, Recipe]:
@@ -726,6 +724,7 @@ show.found(
 # %%
 fidelity.table("interpretation_regularization")
 
+
 # %% [markdown]
 # **Errata used on this page.** IR-E1 (sign of the cross-entropy), IR-E2 (sign of the loss), IR-E3 (double softmax: {ref}`measured <ir-id>`), IR-E4 (factor K:
 # {ref}`measured <ir-id>`), IR-E5 (floor: {ref}`measured <ir-e5>`), IR-E12 (mean instead of worst case: both are recorded), IR-E14 (batch norm: {ref}`measured <ir-id>`).
@@ -776,7 +775,6 @@ fidelity.table("interpretation_regularization")
 #
 # With no kernel: in the {doc}`laboratory <../book/laboratory>` you draw a digit, and five of the nets above answer in the page, beside one trained by
 # noise modulation. With a kernel: pick an image, a net, a norm and a radius, and see prediction, gradient and attack at once.
-
 
 # %%
 def modulated(seed: int) -> dict[str, Recipe]:

@@ -301,7 +301,6 @@ sources.of(metrics.random_phases)
 # spread below is that of a net that shows *every* image the same map; with a new map for each image the mean is the same and hardly varies.
 # On 1,000 test images of CIFAR-10 (as JPEG 75): .090 on the 8×8 grid (95 % of the maps .058 to .142), .052 on 16×16; the paper's best net there scores .069. On MNIST: .104 (.042 to .254), .057.
 
-
 # %%
 looked_at = {name: data.load(name, device=device) for name in null_datasets}
 looked_at = {of.label: of for of in [*looked_at.values(), *(of.images for of in sets)]}
@@ -373,10 +372,10 @@ dead = ", ".join(f"{name} {value:.0f} %" for name, value in zero["value"].mean()
 caption = f"<b>NM-G</b>: VII by the gradient whose signs are taken. NM's gain: {gained}. Images whose float32 gradient is zero: {dead}."
 show.measured(both, columns="gradient", **in_vii, caption=caption)
 
+
 # %% [markdown]
 # (nm-f3)=
 # ### NM-F3: accuracy against VII, net by net
-
 
 # %%
 def by_model(of) -> pd.DataFrame:
@@ -430,12 +429,12 @@ told = f"<b>NM-F1</b>, {images.label}, {model}, seed {seeds[0]}: the loss's grad
 figure = plots.gallery(gallery, pixels="first row", cell=1.1)
 plots.show(figure, alt="Images and their loss gradients by training.", finding=told, width="34rem")
 
+
 # %% [markdown]
 # (nm-f4)=
 # ### NM-F4: from standard training to pure noise
 #
 # The paper sweeps β for its ResNet-18 on CIFAR-10, one seed.
-
 
 # %%
 def by_beta(of) -> pd.DataFrame:
@@ -464,13 +463,13 @@ def drawn_betas(label: str, found: pd.DataFrame) -> plots.Shown:
 
 display(*(drawn_betas(label, found) for label, found in by_betas.items()))
 
+
 # %% [markdown]
 # (nm-f5)=
 # ### NM-F5: which carrier?
 #
 # If only the size of the multiplication mattered, the carriers would be ordered by sd(m): at β = 0.5 Uniform (.37) would cost least, then Rayleigh (.59). The paper reports that Rayleigh costs least and Laplace most.
 # Gamma(1, 1) *is* Exponential(1) (NM-E1): a difference between these two is noise.
-
 
 # %%
 def by_carrier(of) -> pd.DataFrame:
@@ -570,12 +569,12 @@ figures = [plots.mosaic(eighty[0], 10, signed=False), plots.mosaic(maps, 10, sig
 told = f"The first {len(maps)} test images and their gradients in the noise-modulated {model} (seed {seeds[0]}): none selected. Each map ± its largest value."
 plots.show_all(figures, alt="Test images, and their gradients in the same places: panel", finding=told)
 
+
 # %% [markdown]
 # (nm-explore)=
 # ### Turn β and the carrier yourself
 #
 # Nets of the first seed. The modulated copy is clipped to [0, 1] to be shown.
-
 
 # %%
 def frames(found: pd.DataFrame, key: str, inputs_of) -> dict:
@@ -604,7 +603,6 @@ explorer.over(("carrier", "image"), made, caption=f"<b>The carrier</b>, β = {be
 #
 # At least 20 steps of each training are timed, the trainings in turns, after a turn to warm up.
 
-
 # %%
 timed = {key: of for key, of in of_four.items() if key[0] != "additive noise"}
 cost = experiment.relative_cost(timed, images, base="standard", turns=1 + -(-10 // len(seeds)))
@@ -617,12 +615,12 @@ caption = f"<b>NM-C8</b>: time of a step, {model}, batches of {batch_size}, medi
 caption += f"Timed again, a standard net differs by up to {100 * twice:.0f} %: {'less' if steady else 'not less'} than the tenth that the claim allows."
 show.measured(cost.assign(what="of standard"), columns="what", best=False, digits=2, caption=caption)
 
+
 # %% [markdown]
 # (nm-d)=
 # ### NM-D: what the paper leaves open
 #
 # There is no official code. Each line changes one choice that the paper does not state.
-
 
 # %%
 def choices(seed: int) -> dict[str, Recipe]:
@@ -664,7 +662,6 @@ show.listed(pd.DataFrame(identities), ["identity", "compares", "value", "expecte
 # ## Paper, this run, recorded run
 #
 # The paper's only numbers are those of its figure 4, read off the authors' figure file (error about .0005): CIFAR-10, ResNet-18, one seed.
-
 
 # %%
 for quantity, title, places in (("clean_accuracy", "accuracy, %", 1), ("vii", "VII", 4)):
@@ -714,6 +711,7 @@ show.found(
 # %% tags=["hide-output"]
 fidelity.table("noise_modulation")
 
+
 # %% [markdown]
 # **Errata used on this page.** NM-E1 (Gamma(1, 1) is Exponential(1)): {ref}`NM-F5 <nm-f5>`. NM-E2: the plateau begins at β < 0.6 in a caption, at 0.5 in the text. NM-E3 (the absolute value before the mean): {ref}`NM-N <nm-n>`. NM-E4 (from gradient
 # to noise by analogy). NM-E5: PGD iterations are called epochs. NM-E6 (one model, one seed): intervals everywhere. NM-E7: eq. 8 is one-dimensional; only its zero frequency is used. NM-E8: δ is three things.
@@ -755,7 +753,6 @@ fidelity.table("noise_modulation")
 # ## Play with it
 #
 # Choose a carrier, β and an image, and see its modulated copy, the spectrum, and the gradient of a net trained so. A net for a new choice is trained when it is asked for, in seconds, and kept.
-
 
 # %%
 def play(carrier: str = carrier, beta: float = beta, image: int = 0) -> plots.Shown:

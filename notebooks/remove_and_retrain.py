@@ -206,7 +206,6 @@ every = nets | experiment.train(others, seeds, announce=run.announce, **how)
 #
 # A curve is a mask, a metric and a seed. The random order of a seed serves all its nets and both metrics; all retrained nets are of the first net's kind, and start from other weights than the net they judge.
 
-
 # %%
 FILL, METRIC = {"black": 0.0, "grey": 0.5, "white": 1.0}, {"largest": "ROAR", "smallest": "KAR"}
 REMOVE = dict(zip(METRIC.values(), METRIC, strict=True))
@@ -421,13 +420,13 @@ inside = ", ".join(f"{count} series under {m}" for m, count in series.in_print(r
 caption = f"<b>BR-F4, F5 and C9</b>: μ of the standard net; lowest μ after adversarial training; radii where it is not above the standard net's. ρ over the nets of all seeds. In the paper's whole figure the criterion holds for {inside}."
 series.table(run, ranks, caption=caption)
 
+
 # %% [markdown]
 # (br-v)=
 # ### BR-V: what does the score reward? (ours)
 #
 # Where do the gradients of these nets lie? The mean of $|g_{\mathrm G}|$ over the training images, beside the standard deviation of the pixels: first for growing radii, then for **other trainings**. A radius is one way to change a net; its optimiser and its architecture are others.
 # A net also has gradients at pixels that are the same in all training images, from which it learns nothing, so the correlation is given twice: over all pixels, and over those that vary.
-
 
 # %%
 def beside_spread(names: dict[str, list[str]], titles: list[str]):
@@ -533,7 +532,6 @@ plots.show(drawn_dots, alt="Score of every net against its clean accuracy, four 
 #
 # In the paper's figure every l2-trained net, and the standard net, has a *negative* KAR score for the plain gradient: keeping the pixels with the largest gradient is worse than keeping random ones. The text does not say so.
 
-
 # %%
 of_mask = experiment.where(blind, order="own", model="standard")
 
@@ -565,7 +563,6 @@ plots.show_all(figures, alt=alt, finding=finding)
 #
 # The maps are those of the *predicted* class, on test images too, so the position of the holes depends on the net's decision, and a retrained net may learn to read it {cite:p}`rong2022`. To measure this alone, nets are trained on **the masks only**: one where a pixel stays, zero where it goes, nothing of the image.
 # Such a mask may also show the *object*, its outline for example. So readers also get **another image's mask**, of the same predicted class, in training and test: of this image it knows nothing but the decision. Where the net errs, a reader of the object would name the true label; a reader of the decision repeats the error.
-
 
 # %%
 told = leak.assign(sees=leak["share"].isin(shares).map({True: "mask", False: "mask, few pixels"}))
@@ -659,6 +656,7 @@ show.found(
 # %%
 fidelity.table("remove_and_retrain")
 
+
 # %% [markdown]
 # **Errata used on this page.** BR-E3 (radii), BR-E9 (one axis for two norms: {ref}`BR-N <br-n>`), BR-E10 (the second weak series: BR-C5), BR-E12 ({ref}`the mask leaks <br-e12>`).
 #
@@ -721,7 +719,6 @@ fidelity.table("remove_and_retrain")
 # ## Play with it
 #
 # Mask an image by any map, and ask the net that was retrained on images masked like it.
-
 
 # %%
 def play(
