@@ -81,6 +81,79 @@ def test_the_limit_grows_with_the_family_and_falls_with_the_methods():
     assert experiment.family_limit(table(methods=40), [""], permutations=500) < many
 
 
+SIZES = {"standard": 2, "AT": 5, "JR": 1, "double": 2, "IR": 3, "noise": 2, "penalty": 1}
+LABELS = [family for family, size in SIZES.items() for _ in range(size)]
+FAMILIES = {f"m{k:02}": family for k, family in enumerate(LABELS)}
+
+
+def in_families(seed, share, measures="abcdefghijklm"):
+    """Unrelated measures of sixteen methods, of which those of one family lie together."""
+    rng, places = np.random.default_rng(seed), pd.factorize(pd.Series(LABELS))[0]
+    effects = rng.standard_normal((len(SIZES), len(measures)))[places]
+    values = np.sqrt(share) * effects + np.sqrt(1 - share) * rng.standard_normal(effects.shape)
+    index = pd.MultiIndex.from_product([list(FAMILIES), [0]], names=["model", "seed"])
+    return pd.DataFrame(values, index=index, columns=list(measures))
+
+
+def test_with_planted_families_the_limit_of_families_errs_in_a_twentieth_and_the_other_far_more():
+    crossed = np.zeros(2)
+    for seed in range(150):
+        whole = in_families(seed, 0.75)
+        largest = experiment.rank_correlations(whole)["value"].abs().max()
+        limits = [
+            experiment.family_limit(whole, [""], families=families, permutations=300)
+            for families in (FAMILIES, None)
+        ]
+        crossed += [largest > limit for limit in limits]
+    assert 0.01 <= crossed[0] / 150 <= 0.11
+    assert crossed[1] / 150 > 0.3
+
+
+def test_the_share_between_families_is_the_planted_one_and_0_without_families():
+    def mean_share(planted):
+        return np.mean([experiment.family_share(in_families(s, planted), FAMILIES) for s in range(40)])
+
+    assert mean_share(0.75) == pytest.approx(0.75, abs=0.06)
+    assert mean_share(0.0) < 0.1
+    assert experiment.family_share(in_families(0, 0.5), {name: name for name in FAMILIES}) == 0
+
+
+def test_without_families_the_two_limits_are_the_same_and_the_interval_covers_95_of_100():
+    alone = {name: name for name in FAMILIES}
+    whole = in_families(0, 0.0)
+    limits = [experiment.family_limit(whole, [""], families=of, permutations=2000) for of in (alone, None)]
+    assert limits[0] == pytest.approx(limits[1], abs=0.02)
+    assert experiment.interval_coverage(LABELS, 0.0) == pytest.approx(0.95, abs=0.02)
+    assert experiment.interval_coverage(LABELS, 0.75) < 0.92
+
+
+def test_half_of_the_partial_correlations_of_that_size_pass():
+    true, passed = experiment.half_power(16, 0.78), 0
+    rng = np.random.default_rng(9)
+    index = pd.MultiIndex.from_product([list(FAMILIES), [0]], names=["model", "seed"])
+    for _ in range(300):
+        a, b, c = rng.standard_normal((3, 16))
+        own = np.stack([a + c, true * a + np.sqrt(1 - true**2) * b + c, c], 1)
+        found = experiment.rank_correlations(pd.DataFrame(own, index, list("abc")), given="c")
+        passed += found["value"].iloc[0] > 0.78
+    assert 0.4 <= passed / 300 <= 0.6
+
+
+@pytest.mark.parametrize(
+    ("limits", "word"),
+    [
+        ((0.51, 0.9), "agree"),
+        ((0.5, 0.9), "are related"),
+        ((0.0, 0.9), "are not shown to be related"),
+        ((-0.2, 0.0), "are not shown to be related"),
+        ((-0.9, -0.1), "go in reverse"),
+        ((float("nan"), float("nan")), "are not shown to be related"),
+    ],
+)
+def test_the_verb_is_that_of_the_interval(limits, word):
+    assert experiment.verb(*limits) == word
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [

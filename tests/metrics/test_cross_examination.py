@@ -1,5 +1,7 @@
 """Measures of maps on nets whose gradients are known."""
 
+import dataclasses
+
 import pytest
 import torch
 from scipy.stats import spearmanr
@@ -72,6 +74,38 @@ def test_an_attack_off_the_plane_is_farther_from_it_than_one_within(images):
         for w in (off, within)
     ]
     assert distance[0] > distance[1]
+
+
+def test_the_share_off_the_plane_is_1_for_an_attack_orthogonal_to_it_and_0_within(images):
+    inside = dataclasses.replace(images, x_test=images.x_test.clamp(0.3, 0.7))  # no attack meets the edges
+    flat = inside.x_train.flatten(1) - inside.x_train.flatten(1).mean(0)
+    axes = torch.linalg.eigh(flat.T @ flat).eigenvectors.T  # the last ones span the plane
+    share = [
+        metrics.map_measures(Linear(torch.cat([of, -of])[:10]), inside, **settings(Linear(weights())))[
+            "share of the attack off the manifold"
+        ]
+        for of in (axes[10:20], axes[-10:])
+    ]
+    assert share == pytest.approx([1, 0], abs=0.05)  # what is left of the random start
+
+
+def test_signs_that_oppose_other_classes_count_for_the_own_image_where_vii_takes_them_as_alike(images):
+    """Two classes of opposite images, and a map that is the own image less the other class's."""
+    image = torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(2))
+    x, y = torch.stack([image, 1 - image] * 4), torch.tensor([0, 1] * 4)
+    two = dataclasses.replace(images, x_train=x, x_test=x, y_train=y, y_test=y)
+    flat = (image - 0.5).flatten()
+    net = Linear(torch.stack([flat, -flat]))
+    found = metrics.signs_of_own_image(net, two, count=8)["signs, own − another"]
+    assert found == pytest.approx(2, abs=1e-5)
+    (vii,) = [
+        row["value"]
+        for row in metrics.own_image(net, two, count=8)
+        if (row["quantity"], row["against"], row["gradient"]) == ("vii", "own − another class", "log odds")
+    ]
+    assert vii == pytest.approx(0, abs=1e-5)
+    turned = metrics.signs_of_own_image(Linear(torch.stack([-flat, flat])), two, count=8)
+    assert turned["signs, own − another"] == pytest.approx(-2, abs=1e-5)
 
 
 def test_variance_correlation_is_spearmans_of_magnitudes_and_variances(images):

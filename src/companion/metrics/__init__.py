@@ -30,6 +30,7 @@ from companion.metrics.cross_examination import (
     centred_gradient,
     jacobian_per_margin,
     map_measures,
+    signs_of_own_image,
     variance_correlation,
 )
 from companion.metrics.gradient_norms import gradient_norms, target_cosine
@@ -178,6 +179,7 @@ __all__ = [
     "shared_origin",
     "sign_cosine",
     "sign_cosines",
+    "signs_of_own_image",
     "smooth_maps",
     "spectrum",
     "strong_accuracy",

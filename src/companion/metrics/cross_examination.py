@@ -12,6 +12,7 @@ from torch.nn.functional import cosine_similarity
 from companion import attacks, saliency
 from companion.attacks import margin
 from companion.data import Images
+from companion.metrics.own_image import against
 from companion.metrics.projections import principal_projection
 
 
@@ -38,6 +39,21 @@ def jacobian_per_margin(net: nn.Module, images: Images, *, count: int) -> dict[s
     }
 
 
+def signs_of_own_image(net: nn.Module, images: Images, *, count: int) -> dict[str, float]:
+    """By how much a map's signs agree more with the own image than with images of other classes, in [-2, 2].
+
+    Source: NM eq. 11 without its absolute value, and on the centred gradient (ours): cos(sign(x - mean),
+    sign(map)). In VII signs that are opposite everywhere score as high as equal ones, so a map that opposes
+    the images of other classes, as a robust net's does, scores low. mean: of the training images. Mean over
+    the first `count` test images. Errors as in class_gradients.
+    """
+    x, y = images.x_test[:count], images.y_test[:count]
+    vectors = (of.sign().flatten(1) for of in (centred_gradient(net, x, y), x - images.x_train.mean(0)))
+    g, d = (of / of.norm(dim=1, keepdim=True).clamp(min=1) for of in vectors)
+    cosines = against(g @ d.T, y)
+    return {"signs, own − another": (cosines["own"] - cosines["another class"]).mean().item()}
+
+
 def map_measures(
     net: nn.Module,
     images: Images,
@@ -58,7 +74,11 @@ def map_measures(
     the training images, in [-1, 1] (ours): a map that shows where pixels vary looks at no image.
     "SmoothGrad like plain": cosine of the SmoothGrad map with the gradient, both of the true class's logit.
     "attacks off the manifold": l2 distance of attacked images from the plane of the training images' first
-    principal components (BR figure 1, with a plane in place of its generative model), pixels in [0, 1].
+    principal components (BR figure 1, with a plane in place of its generative model), pixels in [0, 1]. An
+    attack that erases part of the digit ends nearer to the plane than the image was, so this is no
+    measure of the attack's direction.
+    "share of the attack off the manifold": the length of the part of the perturbation that is orthogonal to
+    that plane, over its whole length, in [0, 1] (ours).
     sigma, samples: as in saliency.smoothgrad. eps, steps: of PGD in l2 on the margin. dimensions: as in
     metrics.principal_projection. seed: draws the noise and the starts. Errors as there.
     """
@@ -69,12 +89,18 @@ def map_measures(
     smooth = saliency.smoothgrad(net, x, y, sigma=sigma, samples=samples, generator=generator)
     ball = {"norm": "l2", "eps": eps, "steps": steps, "generator": generator}
     attacked = attacks.pgd(net, x, y, **ball, loss="margin")
-    plane = principal_projection(attacked, images.x_train, dimensions=dimensions)
+    both = principal_projection(torch.cat([attacked, x]), images.x_train, dimensions=dimensions)
+    plane, clean_plane = both.chunk(2)
+    moved = (attacked - x).flatten(1)
+    off = moved - (plane - clean_plane).flatten(1)  # the projection is affine
     return {
         "cosine with a robust net": _mean_cosine(maps, centred_gradient(robust_net, x, y)),
         "|g| and pixel variance": variance_correlation(maps, images.x_train).mean().item(),
         "SmoothGrad like plain": _mean_cosine(smooth, plain),
         "attacks off the manifold": (attacked - plane).flatten(1).norm(dim=1).mean().item(),
+        "share of the attack off the manifold": (off.norm(dim=1) / moved.norm(dim=1).clamp(min=1e-9))
+        .mean()
+        .item(),
     }
 
 
