@@ -139,6 +139,14 @@ def test_half_of_the_partial_correlations_of_that_size_pass():
     assert 0.4 <= passed / 300 <= 0.6
 
 
+def test_pairs_are_found_in_either_order_and_counted_by_their_verbs():
+    whole = table(measures="ab", noise=0).assign(copy=lambda t: t["a"], mirror=lambda t: -t["a"])
+    found = experiment.rank_correlations(whole)
+    assert experiment.pair(found, "copy", "a").equals(experiment.pair(found, "a", "copy"))
+    told = experiment.counted_verbs(found, [("a", "copy"), ("copy", "a"), ("a", "mirror")])
+    assert told == "2 of 3 pairs agree, 1 of 3 pairs go in reverse"
+
+
 @pytest.mark.parametrize(
     ("limits", "word"),
     [

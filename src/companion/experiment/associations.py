@@ -67,6 +67,18 @@ def verb(low: float, high: float) -> str:
     return "agree" if low > 0.5 else "are related" if low > 0 else "are not shown to be related"
 
 
+def pair(pairs: pd.DataFrame, x: str, y: str) -> pd.Series:
+    """The row of two measures in the frame of rank_correlations, in either order."""
+    there = ((pairs["x"] == x) & (pairs["y"] == y)) | ((pairs["x"] == y) & (pairs["y"] == x))
+    return pairs[there].iloc[0]
+
+
+def counted_verbs(pairs: pd.DataFrame, of: Sequence[tuple[str, str]]) -> str:
+    """How many of some pairs agree, are related and so on, such as "2 of 3 pairs agree, 1 of 3 pairs ..."."""
+    verbs = [verb(*pair(pairs, x, y)[["low", "high"]]) for x, y in of]
+    return ", ".join(f"{verbs.count(word)} of {len(of)} pairs {word}" for word in dict.fromkeys(verbs))
+
+
 def family_limit(
     table: pd.DataFrame,
     givens: Sequence[str],
@@ -98,6 +110,17 @@ def family_limit(
         values = _correlations(dealt[:, :, left], ranks[given].to_numpy() if given else None)
         largest.append(np.nanmax(np.abs(np.tril(values, -1)), (1, 2)))
     return float(np.quantile(np.max(largest, 0), level))
+
+
+def family_limits(
+    table: pd.DataFrame, givens: Sequence[str], families: Mapping[str, str], *, permutations: int
+) -> dict[str, float]:
+    """Both limits of family_limit, by what they take methods to be."""
+    kinds = {"independent methods": None, "methods in kinds": families}
+    return {
+        name: family_limit(table, givens, families=of, permutations=permutations)
+        for name, of in kinds.items()
+    }
 
 
 def family_share(table: pd.DataFrame, families: Mapping[str, str]) -> float:

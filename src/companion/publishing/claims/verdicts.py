@@ -12,7 +12,7 @@ from companion.publishing import paths
 from companion.publishing.claims import judging, ledger
 from companion.publishing.claims.judging import Verdict
 from companion.publishing.claims.ledger import Claim, PaperClaims
-from companion.publishing.claims.rows import Row
+from companion.publishing.claims.rows import Row, repetitions
 from companion.publishing.pages import tables
 from companion.publishing.running import runner
 
@@ -220,6 +220,31 @@ def words(notebook: str, rows: Iterable[Row]) -> dict[str, str]:
     }
 
 
+def without_a_seed(notebook: str, rows: Iterable[Row]) -> str:
+    """What becomes of the verdicts when any one seed is left out, in a sentence, as plain text.
+
+    It names the claims whose word changes and how often; empty for fewer than three seeds.
+    """
+    rows = list(rows)
+    seeds = max((len(row.get("values") or []) for row in rows), default=0)
+    if seeds < 3:
+        return ""
+    whole = words(notebook, rows)
+    left = [words(notebook, [_left_out(row, seed, seeds) for row in rows]) for seed in range(seeds)]
+    kept = {id: sum(of[id] == word for of in left) for id, word in whole.items()}
+    changed = [f"{id} {whole[id]} in {n} of {seeds}" for id, n in kept.items() if n < seeds]
+    said = "; ".join(changed) if changed else "every verdict stays"
+    return f"With any one seed left out: {said}{', all others in each' if changed else ''}."
+
+
+def _left_out(row: Row, seed: int, seeds: int) -> Row:
+    """The row without what it keeps of one seed; rows of another number of seeds stay."""
+    if len(row.get("values") or []) != seeds:
+        return row
+    kept = {k: [v for i, v in enumerate(row[k]) if i != seed] for k in ("values", "correct") if k in row}
+    return {**row, **kept, "value": math.fsum(repetitions(kept)) / (seeds - 1)}
+
+
 def beside(
     notebook: str, rows: Iterable[Row], columns: Mapping[str, Sequence[str]], *, caption: str
 ) -> tables.Table:
@@ -251,7 +276,8 @@ def _statement(s: ClaimVerdicts) -> str:
     facts += [f"{revision.date}: {revision.why}" for revision in s.claim.revised]
     small = "; ".join(html.escape(fact.rstrip("."), quote=False) for fact in dict.fromkeys(facts) if fact)
     note = f" {html.escape(s.claim.note, quote=False)}" if s.claim.note else ""
-    whose = "<br><small>our claim, not the paper's</small>" if s.claim.ours else ""
+    of_ours = s.claim.ours and not all(claim.ours for claim in s.paper.claims)  # a chapter of no paper
+    whose = "<br><small>our claim, not the paper's</small>" if of_ours else ""
     folded = f"<details><summary>source and notes</summary><small>{small}.{note}</small></details>"
     return f"{html.escape(s.claim.statement, quote=False)}{whose}{folded if small or note else ''}"
 
