@@ -206,7 +206,7 @@ robust_net = experiment.train(judge, [JUDGE], announce=run.announce, **how)["jud
 # | robust accuracy, l2 and linf | per cent under the reference attack | {doc}`IR <interpretation_regularization>` |
 # | distance by DDN | median distance to the nearest attacked image found | {doc}`ET <alignment_bounds>` |
 # | ‖J‖/margin, raw and centred | norm of the Jacobian over the true class's lead, median | {ref}`IR-F4 <ir-f4>` |
-# | α, centred | length of the image along the map, median, black origin ({ref}`another origin may turn it round <et-origin>`) | {ref}`ET <et-gauge>` |
+# | α, centred | length of the image along the map of the predicted class, median, black origin ({ref}`another origin may turn it round <et-origin>`) | {ref}`ET <et-gauge>` |
 # | α† | the same, of the gradient of the lead over the nearest other class | {ref}`ET <et-dagger>` |
 # | VII, own − another | how much more the signs of the log odds' gradient agree with the own image, or are opposite to it, than with images of other classes | {ref}`NM <nm-idea-others>` |
 # | signs, own − another | the same without the absolute value, of the map: opposite signs count against the image | ours |
@@ -347,7 +347,7 @@ shades = (means - means.min()) / (means.max() - means.min())
 shades["cost"] = pd.Series(cost) / max(cost.values())
 texts = means.assign(cost=pd.Series(cost)).apply(column)
 faint = ((means - means.loc["Standard"]).abs() <= noise).assign(cost=False)
-halves = [[*MEASURES[:6], "cost"], MEASURES[6:]]
+halves = [[*MEASURES[:7], "cost"], MEASURES[7:]]
 figures = [plots.heat(shades[of], texts[of], faint=faint[of]) for of in halves]
 by_chance = 0.05 * means.iloc[1:].size
 told = (
@@ -395,7 +395,7 @@ def correlations(pairs: pd.DataFrame, limit: float):
 told = (
     f"Spearman's correlation over {len(METHODS)} methods, in hundredths; red: alike, blue: in reverse. "
     f"Coloured: the {len(above)} of {len(pairs)} pairs above the larger limit of the family ({both}). "
-    f"{share:.0%} of a ranking's variance lies between the {len(set(KINDS.values()))} kinds of methods; "
+    f"About {share:.0%} of a ranking's variance lies between the {len(set(KINDS.values()))} kinds of methods; "
     f"of two unrelated measures a 95 % interval then holds 0 in {covered:.0%} of simulated cases, since "
     f"it is computed as if methods were independent. {images.label}."
 )
@@ -588,12 +588,13 @@ def moved(pair: tuple[str, str]) -> float:
 
 
 def paired(of: tuple[tuple[str, str], ...]) -> str:
-    return "; ".join(f"{x} and {y} {verb(x, y)}, {said(x, y)}" for x, y in of)
+    return "; ".join(f"{x} and {y} {verb(x, y)} ({said(x, y).split()[0]})" for x, y in of)
 
 
 most = max(THREE, key=moved)
 given = partial[f"given {L2}"]
-top = given.loc[given["value"].abs().idxmax()]
+others = given[[{x, y} != {VII, SIGNS} for x, y in zip(given["x"], given["y"], strict=True)]]
+top = others.loc[others["value"].abs().idxmax()]
 nearer = int((means[PLANE] < clean_distance).sum())
 figure, table_link = show.link("xe-measures"), show.link("xe-families", "table")
 aligned, robust = means[ALPHA].idxmax(), means[L2].idxmax()
@@ -601,16 +602,16 @@ row = {of["want"]: of for of in wanted}
 show.found(
     run,
     [
-        f"<b>Do they measure the same thing?</b> Robustness: {experiment.counted_verbs(pairs, ROBUST)}; that of {L2} with {DDN} is close to an identity. Readability: {experiment.counted_verbs(pairs, THREE)}; with signs in place of VII, {experiment.counted_verbs(pairs, SIGNED)} ({table_link}).",
+        f"<b>Do they measure the same thing?</b> Two measures agree where the whole interval of their rank correlation is above 0.5, and are related where it is above 0. Robustness: {experiment.counted_verbs(pairs, ROBUST)}; that of {L2} with {DDN} is close to an identity. Readability: {experiment.counted_verbs(pairs, THREE)}; with signs in place of VII, {experiment.counted_verbs(pairs, SIGNED)} ({table_link}).",
         f"<b>What VII's absolute value does.</b> VII with {ALPHA} {said(VII, ALPHA)}, with {COSINE} {said(VII, COSINE)}; the signs of the centred gradient, where opposite signs count against the image, {said(SIGNS, ALPHA)} and {said(SIGNS, COSINE)} ({figure}). VII with these signs: {said(VII, SIGNS)}.",
-        f"<b>Robustness and readability.</b> {paired(WITH_L2)} ({table_link}).",
-        f"<b>Attacks and the manifold.</b> {L2} and the {SHARE} {verb(L2, SHARE)}, {said(L2, SHARE)}. The {PLANE} measures how much is erased as well: attacked images end nearer to the plane than clean ones with {nearer} of {len(METHODS)} methods ({show.link('xe-matrix')}).",
-        f"<b>Beyond them.</b> Of the pairs of measures, {counted} are above the larger limit of their family. The others are not shown to be explained: {missed}. The largest given {L2}: {top['x']} with {top['y']} {said(top['x'], top['y'], given)} ({show.link('xe-beyond', 'figures')}).",
+        f"<b>Robustness and readability.</b> Over methods {paired(WITH_L2)} ({table_link}).",
+        f"<b>Attacks and the manifold.</b> The {L2}, and the {SHARE} {verb(L2, SHARE)}: {said(L2, SHARE)}. Attacked images end nearer to the plane than clean ones with {nearer} of {len(METHODS)} methods; where they do, their distance says how much of the digit an attack erases, not where it points ({show.link('xe-matrix')}).",
+        f"<b>Beyond them.</b> Of the pairs of measures, {counted} are above the larger limit of their family. The others are not shown to be explained: {missed}. The largest given {L2}, but for the two versions of VII: {top['x']} with {top['y']} {said(top['x'], top['y'], given)} ({show.link('xe-beyond', 'figures')}).",
         f"<b>One kind of methods less.</b> Among the three of readability it moves {' with '.join(most)} most: {' to '.join(ends(most))} ({table_link}).",
         f"<b>The most aligned and the most robust.</b> The largest {ALPHA}, {written(means[ALPHA][aligned])}, has {aligned}, with a robust accuracy l2 of {means[L2][aligned]:.0f} %; the most robust, {robust}, has {written(means[ALPHA][robust])} and {means[L2][robust]:.0f} % ({show.link('xe-matrix')}).",
         f"<b>What to train, at the steps of this run.</b> For l2 robustness {row[L2]['best']} at {row[L2]['cost']:.3g} times the cost of standard training; the cheapest that cannot be told from it is {row[L2]['cheapest']}, at {row[L2]['its cost']:.3g} ({show.link('xe-choose', 'table')}).",
         f"{verdicts.in_short(run.notebook, run.rows)} ({show.link('xe-claims', 'verdicts')})",
-        f"Not run here: the measures that retrain hundreds of nets (ROAR, KAR, DiffROAR) and those on BlockMNIST. {images.label}, {counts}; brackets are 95 % intervals over methods, as if these were independent (they hold the true value in {covered:.0%} of simulated cases, see {figure}).",
+        f"Not run here: the measures that retrain hundreds of nets (ROAR, KAR, DiffROAR) and those on BlockMNIST. {images.label}, {counts}; brackets are 95 % intervals over methods, as if these were independent (of two unrelated measures they hold 0 in {covered:.0%} of simulated cases, see {figure}).",
     ],
 )
 

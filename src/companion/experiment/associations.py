@@ -75,7 +75,8 @@ def pair(pairs: pd.DataFrame, x: str, y: str) -> pd.Series:
 
 def counted_verbs(pairs: pd.DataFrame, of: Sequence[tuple[str, str]]) -> str:
     """How many of some pairs agree, are related and so on, such as "2 of 3 pairs agree, 1 of 3 pairs ..."."""
-    verbs = [verb(*pair(pairs, x, y)[["low", "high"]]) for x, y in of]
+    ends = sorted((tuple(pair(pairs, x, y)[["low", "high"]]) for x, y in of), reverse=True)
+    verbs = [verb(*limits) for limits in ends]
     return ", ".join(f"{verbs.count(word)} of {len(of)} pairs {word}" for word in dict.fromkeys(verbs))
 
 
