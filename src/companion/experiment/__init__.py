@@ -25,18 +25,20 @@ from companion.experiment.comparing import (
     excess,
     falling_seeds,
     flattening,
-    holds_from,
+    median_seed,
     pearson,
     rank_correlation,
     relative,
     resolution,
+    seeds_above,
     shares,
+    told_apart,
     trends,
     verdicts_of,
     where,
 )
 from companion.experiment.costs import gradient_evaluations
-from companion.experiment.generative import good_enough
+from companion.experiment.generative import good_enough, paper_of_manifolds, relative_modes
 from companion.experiment.grids import grid
 from companion.experiment.nets import (
     Nets,
@@ -69,6 +71,7 @@ from companion.experiment.retraining import (
     retrainings,
     scores,
 )
+from companion.experiment.tilts import tilt_gaps
 from companion.experiment.toy_nets import (
     apart_at_equal_product,
     paper_steps,
@@ -109,11 +112,11 @@ __all__ = [
     "from_to",
     "good_enough",
     "gradient_evaluations",
-    "holds_from",
     "gradient_frames",
     "grid",
     "listed",
     "mean_difference",
+    "median_seed",
     "measure",
     "measure_map",
     "measure_untrained",
@@ -122,6 +125,7 @@ __all__ = [
     "mu_roar",
     "noise_controls",
     "one_order",
+    "paper_of_manifolds",
     "paper_steps",
     "pearson",
     "planted_scores",
@@ -133,15 +137,19 @@ __all__ = [
     "readings",
     "relative",
     "relative_cost",
+    "relative_modes",
     "resolution",
     "resolutions",
     "retrained",
     "retrained_accuracies",
     "retrainings",
     "scores",
+    "seeds_above",
     "shares",
     "square",
     "table_of",
+    "tilt_gaps",
+    "told_apart",
     "toy_attacked",
     "toy_frame",
     "toy_nets",
