@@ -259,7 +259,7 @@ def test_accents_count_the_same_in_both_spellings(tmp_path, write_images):
 @pytest.mark.parametrize("place", ["cat/000.jpg", "fox"])
 def test_a_link_that_leads_nowhere_is_named(place, folder):
     (folder / place).symlink_to("/nowhere/at/all")
-    assert f"{folder / place} is a link that leads nowhere" in refusal(folder, data.require)
+    assert f"{folder / place} is a link to a missing file" in refusal(folder, data.require)
 
 
 @pytest.mark.parametrize("question", [data.require, data.identity, data.load, data.unused])

@@ -112,10 +112,28 @@ def test_seeds_in_which_a_value_falls_from_model_to_model():
     assert experiment.falling_seeds(frame, ["b", "c"]) == 2
 
 
-def test_from_where_on_something_holds():
-    truths = pd.Series([True, False, True, True], index=[0.0, 0.1, 0.2, 0.3])
-    assert experiment.holds_from(truths) == 0.2
-    assert experiment.holds_from(truths[:2]) is None and experiment.holds_from(truths[2:]) == 0.2
+def test_the_median_seed_is_one_of_the_labelled_rows():
+    values = pd.DataFrame({"model": [*"aaaab"], "seed": [4, 7, 9, 2, 5], "value": [3.0, 1.0, 2.0, 9.0, 2.5]})
+    assert experiment.median_seed(values[1:], model="a") == 9
+    assert experiment.median_seed(values, model="a") == 4  # of 2 and 3 the larger
+
+
+def test_seeds_in_which_every_model_is_above():
+    values = {("a", 0): (2, 1), ("b", 0): (2, 1), ("a", 1): (2, 1), ("b", 1): (1, 1), ("a", 2): (math.nan, 0)}
+    rows = [
+        {"model": m, "seed": s, "set": kind, "value": v}
+        for (m, s), pair in values.items()
+        for kind, v in zip(("attack", "image"), pair, strict=True)
+    ]
+    assert experiment.seeds_above(pd.DataFrame(rows), "attack", "image") == 1
+
+
+def test_words_follow_the_sign_of_each_interval():
+    of = frame({"base": (1, 1, 1), "up": (4, 4.1, 3.9), "down": (0, 0.1, -0.1), "even": (0, 2, 1)})
+    words = {1: "farther", 0: "the same", -1: "nearer"}
+    said = experiment.told_apart(of, ["up", "down", "even"], "base", words).split("; ")
+    assert [part.split(" (")[0] for part in said] == ["up: farther", "down: nearer", "even: the same"]
+    assert said[0].startswith("up: farther (+3.00 ± ")
 
 
 def test_best_has_the_largest_mean_among_the_models_of_its_kind_alone():

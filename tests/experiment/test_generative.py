@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+import torch
 
 from companion import experiment, metrics
 from companion.training import Recipe, part
@@ -50,3 +51,19 @@ def test_its_error_is_that_on_held_out_training_images(tmp_path, monkeypatch):
 def test_nothing_to_train_is_an_error():
     with pytest.raises(ValueError, match="recipes is empty"):
         experiment.good_enough([], dimensions=2)
+
+
+def test_modes_are_put_on_the_axis_of_each_projection_s_clean_distances():
+    near = torch.normal(3.0, 0.1, (400,), generator=torch.Generator().manual_seed(0)).tolist()
+    rows = pd.DataFrame([{"projection": p, "each": near, "value": 0.0, "model": "m"} for p in "ab"])
+    found = experiment.relative_modes(rows, {"a": [1.0, 5.0], "b": [2.0, 4.0, 6.0]})
+    assert found["value"].tolist() == pytest.approx([0.5, 0.25], abs=0.05)
+    assert set(found["quantity"]) == {"mode"} and list(found["projection"]) == ["a", "b"]
+
+
+def test_only_data_sets_of_the_paper_have_its_settings():
+    of = experiment.paper_of_manifolds("mnist")
+    assert (of["l2"], of["epochs"], of["latent"], of["weight"]) == ([0.5, 1, 2], 5, 10, 0.005)
+    assert experiment.paper_of_manifolds("cifar10")["design"] == "miyato"
+    with pytest.raises(ValueError, match="dataset=digits; the paper has mnist, fashion_mnist, cifar10"):
+        experiment.paper_of_manifolds("digits")

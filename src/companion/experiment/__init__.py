@@ -32,18 +32,20 @@ from companion.experiment.comparing import (
     excess,
     falling_seeds,
     flattening,
-    holds_from,
+    median_seed,
     pearson,
     rank_correlation,
     relative,
     resolution,
+    seeds_above,
     shares,
+    told_apart,
     trends,
     verdicts_of,
     where,
 )
 from companion.experiment.costs import gradient_evaluations
-from companion.experiment.generative import good_enough
+from companion.experiment.generative import good_enough, paper_of_manifolds, relative_modes
 from companion.experiment.grids import grid
 from companion.experiment.nets import (
     Nets,
@@ -76,6 +78,7 @@ from companion.experiment.retraining import (
     retrainings,
     scores,
 )
+from companion.experiment.tilts import tilt_gaps
 from companion.experiment.toy_nets import (
     apart_at_equal_product,
     paper_steps,
@@ -120,12 +123,12 @@ __all__ = [
     "good_enough",
     "gradient_evaluations",
     "half_power",
-    "holds_from",
     "gradient_frames",
     "grid",
     "interval_coverage",
     "listed",
     "mean_difference",
+    "median_seed",
     "measure",
     "measure_map",
     "measure_untrained",
@@ -135,6 +138,7 @@ __all__ = [
     "noise_controls",
     "one_order",
     "pair",
+    "paper_of_manifolds",
     "paper_steps",
     "pearson",
     "planted_scores",
@@ -146,15 +150,19 @@ __all__ = [
     "readings",
     "relative",
     "relative_cost",
+    "relative_modes",
     "resolution",
     "resolutions",
     "retrained",
     "retrained_accuracies",
     "retrainings",
     "scores",
+    "seeds_above",
     "shares",
     "square",
     "table_of",
+    "tilt_gaps",
+    "told_apart",
     "toy_attacked",
     "toy_frame",
     "toy_nets",

@@ -87,10 +87,28 @@ def falling_seeds(frame: pd.DataFrame, models: Sequence[str]) -> int:
     return int((table.diff(axis=1).iloc[:, 1:] < 0).all(axis=1).sum())
 
 
-def holds_from(truths: pd.Series) -> Any:
-    """The first place of a series from which it is true to its end; None where its last value is false."""
-    kept = truths[::-1].cummin()[::-1]
-    return kept.index[kept][0] if kept.any() else None
+def median_seed(frame: pd.DataFrame, **labels: object) -> int:
+    """The seed whose value is the median of the rows with these labels; of two, the larger."""
+    ordered = where(frame, **labels).sort_values("value")
+    return int(ordered["seed"].iloc[len(ordered) // 2])
+
+
+def seeds_above(frame: pd.DataFrame, more: str, less: str) -> int:
+    """In how many seeds every model's value of the set `more` exceeds its value of the set `less`.
+
+    frame: rows of one quantity, with the columns model, seed, set and value; NaN does not exceed.
+    """
+    table = frame.pivot(index=["seed", "model"], columns="set", values="value")
+    return int((table[more] > table[less]).groupby("seed").all().sum())
+
+
+def told_apart(frame: pd.DataFrame, models: Sequence[str], less: str, words: Mapping[int, str]) -> str:
+    """In words, the `difference` of each of several models and one: "b: farther (+1.00 ± 0.30); c: ...".
+
+    words: for the sign of the difference, 1, 0 and -1.
+    """
+    apart = {name: difference(frame, name, less) for name in models}
+    return "; ".join(f"{name}: {words[of.sign]} ({of:.2f})" for name, of in apart.items())
 
 
 def changes(frame: pd.DataFrame, more: str, less: str, digits: int) -> str:

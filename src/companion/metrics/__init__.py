@@ -65,7 +65,13 @@ from companion.metrics.own_image import (
     own_image,
     random_phases,
 )
-from companion.metrics.projections import nearest_image, principal_projection, random_step
+from companion.metrics.projections import (
+    nearest_image,
+    principal_projection,
+    principal_projections,
+    random_step,
+    step_towards,
+)
 from companion.metrics.retrained import fraction_correct, gradient_spread, read_off_masks
 from companion.metrics.robustness import clean_accuracy, reference_accuracy, robust_accuracy, scaled_accuracy
 from companion.metrics.spectra import demodulation, image_correlation, spectrum, wiener
@@ -164,6 +170,7 @@ __all__ = [
     "planted_scores",
     "predicted_gradient",
     "principal_projection",
+    "principal_projections",
     "projection",
     "projection_errors",
     "projections",
@@ -182,6 +189,7 @@ __all__ = [
     "signs_of_own_image",
     "smooth_maps",
     "spectrum",
+    "step_towards",
     "strong_accuracy",
     "target_cosine",
     "theory_gaps",

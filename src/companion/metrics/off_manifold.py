@@ -9,38 +9,36 @@ from torch import Tensor, nn
 from companion import attacks
 from companion.data import Images
 from companion.metrics.manifold import changed, density, manifold_distance, projection
-from companion.metrics.projections import nearest_image, principal_projection, random_step
+from companion.metrics.projections import nearest_image, principal_projections, random_step, step_towards
 from companion.models.vaegan import VaeGan
 
 PCA, NEAREST, GAN = "principal components", "nearest training image", "VAE-GAN"
 
 
-def projections(x: Tensor, x_train: Tensor, *, gan: VaeGan, dimensions: int) -> dict[str, Tensor]:
+def projections(
+    x: Tensor, x_train: Tensor, *, gan: VaeGan, dimensions: int, wider: Sequence[int] = ()
+) -> dict[str, Tensor]:
     """x on three manifolds, by name: the plane of so many principal components of the training images, the
     nearest of them, and what a VAE-GAN makes of x. Shapes and errors as in the functions asked.
+
+    wider: planes of other numbers of components beside these, such as "30 principal components".
     """
-    return {
-        PCA: principal_projection(x, x_train, dimensions=dimensions),
-        NEAREST: nearest_image(x, x_train),
-        GAN: projection(gan, x),
-    }
+    first, *rest = principal_projections(x, x_train, dimensions=[dimensions, *wider])
+    found = {PCA: first, NEAREST: nearest_image(x, x_train), GAN: projection(gan, x)}
+    return found | {f"{count} {PCA}": of for count, of in zip(wider, rest, strict=True)}
 
 
-def projection_errors(gan: VaeGan, images: Images, *, dimensions: int) -> list[dict[str, Any]]:
+def projection_errors(
+    gan: VaeGan, images: Images, *, dimensions: int, wider: Sequence[int] = ()
+) -> list[dict[str, Any]]:
     """The l2 distance of test images from each of `projections` and from the mean image, pixels in [0, 1].
 
-    Rows: projection, quantity and value: "distance" (the mean), with each (of every image); "relative
-    distance", over the image's own length; "empty image", the distance of an image of zeros (both ours).
+    Rows: projection, quantity "distance", value, the mean, and each, of every image.
     """
-    x = torch.cat([images.x_test, torch.zeros_like(images.x_test[:1])])
-    found = projections(x, images.x_train, gan=gan, dimensions=dimensions)
+    x = images.x_test
+    found = projections(x, images.x_train, gan=gan, dimensions=dimensions, wider=wider)
     found["mean image"] = images.x_train.mean(0).expand_as(x)
-    rows = []
-    for name, of in found.items():
-        distance, empty = _distance(x, of).split([len(x) - 1, 1])
-        rows += _rows(distance, images.x_test, projection=name)
-        rows.append({"quantity": "empty image", "projection": name, "value": empty.item()})
-    return rows
+    return [_row(_distance(x, of), quantity="distance", projection=name) for name, of in found.items()]
 
 
 def off_manifold(
@@ -54,30 +52,39 @@ def off_manifold(
     steps: int,
     step_size: float,
     seed: int,
+    wider: Sequence[int] = (),
 ) -> list[dict[str, Any]]:
     """The l2 distance of successful l2 attacks on the test images from each of `projections`.
 
     Source: BR figure 1. Rows: quantity "distance" with the labels projection, set and judge, a mean as value
-    (NaN without a success) and `each`; set is "attack", or "random step": the same images, each moved as far
-    as its attack in a random direction (ours). judge: whose prediction an attack has to change, "own" of the
-    attacked net or "standard" of the net `judge`, which the paper's code asks (BR-E8). "relative distance",
-    over the length of the attacked image (ours): an image with little in it is near any manifold. Then
-    "length" of the own-judged attacks' steps, and "success, own" and "success, standard", per cent.
+    (NaN without a success) and `each`; set is "attack" or one of our references, the same images, each moved
+    as far as its attack: "random step", "scaled step" (random, with the deviation of every pixel over the
+    training images) and "step to a class" (step_towards); "image" has not moved. judge: whose prediction an
+    attack has to change, "own" of the attacked net or "standard" of the net `judge`, which the paper's code
+    asks (BR-E8). "share outside" of the planes (ours): how much of the step lies outside, as a length over
+    that of the step, whatever the image. Then "length" of the own-judged attacks' steps, and "success, own"
+    and "success, standard", per cent.
     eps, step_size: pixels in [0, 1]. seed: draws the directions. Errors as in attacks.pgd and `projections`.
     """
     x, ball = images.x_test, {"norm": "l2", "eps": eps, "steps": steps, "step_size": step_size}
     moved = attacks.pgd(net, x, images.y_test, **ball, protocol=attacks.BR_PAPER)
-    length = _distance(x, moved)
-    stepped = random_step(x, length, generator=torch.Generator(x.device).manual_seed(seed))
     success = {"own": changed(net, x, moved), "standard": changed(judge, x, moved)}
-    both = torch.cat([moved, stepped])
+    length = _distance(x, moved)
+    sets = {"image": x, "attack": moved, **_references(images, length, seed=seed)}
+    every = torch.cat(list(sets.values()))
     rows = []
-    for name, of in projections(both, images.x_train, gan=gan, dimensions=dimensions).items():
-        attack, step = _distance(both, of).split(len(x))
-        sets = [("attack", "own", attack), ("attack", "standard", attack), ("random step", "own", step)]
-        for kind, asked, distance in sets:
-            labels, kept = {"projection": name, "set": kind, "judge": asked}, success[asked]
-            rows += _rows(distance[kept], (moved if kind == "attack" else stepped)[kept], **labels)
+    for name, on_it in projections(
+        every, images.x_train, gan=gan, dimensions=dimensions, wider=wider
+    ).items():
+        residual = dict(zip(sets, (every - on_it).split(len(x)), strict=True))
+        for kind, of in residual.items():
+            labels = {"projection": name, "set": kind}
+            for asked in success if kind == "attack" else ("own",):
+                distance = of.flatten(1).norm(dim=1)[success[asked]]
+                rows.append(_row(distance, quantity="distance", judge=asked, **labels))
+            if name.endswith(PCA) and kind != "image":
+                share = _distance(of, residual["image"]) / _distance(sets[kind], x)
+                rows.append(_row(share[success["own"]], quantity="share outside", judge="own", **labels))
     rows.append({"quantity": "length", "value": length[success["own"]].mean().item()})
     shares = {f"success, {asked}": 100 * of.double().mean().item() for asked, of in success.items()}
     return rows + [{"quantity": quantity, "value": value} for quantity, value in shares.items()]
@@ -113,10 +120,17 @@ def _distance(x: Tensor, other: Tensor) -> Tensor:
     return (x - other).flatten(1).norm(dim=1)
 
 
-def _rows(distances: Tensor, x: Tensor, **labels: str) -> list[dict[str, Any]]:
-    each = [round(value, 5) for value in distances.tolist()]
-    share = (distances / x.flatten(1).norm(dim=1)).double().mean().item()
-    return [
-        {"quantity": "distance", **labels, "value": distances.double().mean().item(), "each": each},
-        {"quantity": "relative distance", **labels, "value": share},
-    ]
+def _references(images: Images, length: Tensor, *, seed: int) -> dict[str, Tensor]:
+    """The test images, each moved by its length, by kind of step; the directions are drawn from the seed."""
+    x = images.x_test
+    draws = [torch.Generator(x.device).manual_seed(seed) for _ in range(3)]
+    return {
+        "random step": random_step(x, length, generator=draws[0]),
+        "scaled step": random_step(x, length, scale=images.x_train.std(0), generator=draws[1]),
+        "step to a class": step_towards(x, images.y_test, images, length, generator=draws[2]),
+    }
+
+
+def _row(values: Tensor, **labels: str) -> dict[str, Any]:
+    each = [round(value, 5) for value in values.tolist()]
+    return {**labels, "value": values.double().mean().item(), "each": each}

@@ -1,7 +1,11 @@
-"""Projections onto the image manifold without a generative model, and a random step beside them (ours)."""
+"""Projections onto the image manifold without a generative model, and steps that are no attacks (ours)."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+
+from companion.data import Images
 
 
 def principal_projection(x: Tensor, x_train: Tensor, *, dimensions: int) -> Tensor:
@@ -10,12 +14,22 @@ def principal_projection(x: Tensor, x_train: Tensor, *, dimensions: int) -> Tens
     x, x_train: (B, ...) and (N, ...) in [0, 1]; the result is shaped like x. dimensions: components, at most
     N and the entries of an image. Raises ValueError for another number.
     """
+    return principal_projections(x, x_train, dimensions=[dimensions])[0]
+
+
+def principal_projections(x: Tensor, x_train: Tensor, *, dimensions: Sequence[int]) -> list[Tensor]:
+    """principal_projection for several numbers of components; shapes and errors as there."""
     flat = x_train.flatten(1).double()
-    if not 1 <= dimensions <= min(flat.shape):
-        raise ValueError(f"dimensions={dimensions}; expected 1 to {min(flat.shape)}")
+    for count in dimensions:
+        if not 1 <= count <= min(flat.shape):
+            raise ValueError(f"dimensions={count}; expected 1 to {min(flat.shape)}")
     mean = flat.mean(0)
-    axes = torch.linalg.eigh((flat - mean).T @ (flat - mean)).eigenvectors[:, -dimensions:]
-    return (mean + (x.flatten(1).double() - mean) @ axes @ axes.T).view_as(x).to(x.dtype)
+    axes, centred = (
+        torch.linalg.eigh((flat - mean).T @ (flat - mean)).eigenvectors,
+        x.flatten(1).double() - mean,
+    )
+    planes = [axes[:, -count:] for count in dimensions]
+    return [(mean + centred @ of @ of.T).view_as(x).to(x.dtype) for of in planes]
 
 
 def nearest_image(x: Tensor, x_train: Tensor, *, chunk: int = 500) -> Tensor:
@@ -24,12 +38,17 @@ def nearest_image(x: Tensor, x_train: Tensor, *, chunk: int = 500) -> Tensor:
     return x_train[torch.cat(found)]
 
 
-def random_step(x: Tensor, length: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+def random_step(
+    x: Tensor, length: Tensor, *, scale: Tensor | None = None, generator: torch.Generator | None = None
+) -> Tensor:
     """x moved in a random direction, clipped to [0, 1], by an l2 distance of `length` after clipping.
 
-    length: (B,), such as that of an attack. A step that the box does not allow ends as long as it can be.
+    length: (B,), such as that of an attack. scale: standard deviation of every entry of the direction before
+    it is normalised, shaped like an image; None for the same everywhere.
+    A step that the box does not allow ends as long as it can be.
     """
     direction = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+    direction *= 1 if scale is None else scale
     direction /= direction.flatten(1).norm(dim=1).view(-1, *[1] * (x.dim() - 1))
     low, high = torch.zeros_like(length), torch.full_like(length, 1e3)
     for _ in range(50):  # the distance after clipping grows with the step
@@ -37,6 +56,19 @@ def random_step(x: Tensor, length: Tensor, *, generator: torch.Generator | None 
         reached = _moved(x, direction, middle).sub(x).flatten(1).norm(dim=1)
         low, high = torch.where(reached < length, middle, low), torch.where(reached < length, high, middle)
     return _moved(x, direction, low)
+
+
+def step_towards(
+    x: Tensor, y: Tensor, images: Images, length: Tensor, *, generator: torch.Generator | None = None
+) -> Tensor:
+    """x moved by an l2 distance of `length` towards a random training image of another class than y; to that
+    image where it is nearer. x, y: a batch and its classes; length: (B,).
+    """
+    other = (images.y_train != y[:, None]).float()
+    drawn = torch.multinomial(other, 1, generator=generator).squeeze(1)
+    way = images.x_train[drawn] - x
+    share = (length / way.flatten(1).norm(dim=1)).clamp(max=1)
+    return x + share.view(-1, *[1] * (x.dim() - 1)) * way
 
 
 def _moved(x: Tensor, direction: Tensor, step: Tensor) -> Tensor:
