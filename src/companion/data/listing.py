@@ -173,9 +173,7 @@ def _visible(place: Path) -> list[os.DirEntry]:
             if not entry.name.startswith("."):
                 _check_name(entry.path)
                 if entry.is_symlink() and not os.path.exists(entry.path):
-                    raise ValueError(
-                        f"{entry.path} is a link to a missing file; correct or remove it"
-                    )
+                    raise ValueError(f"{entry.path} is a link to a missing file; correct or remove it")
                 found.append(entry)
     return sorted(found, key=lambda entry: normalize("NFC", entry.name))
 
