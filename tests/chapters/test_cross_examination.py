@@ -9,7 +9,7 @@ from bs4 import BeautifulSoup
 from companion.publishing.claims import ledger, verdicts
 from tests import page
 from tests.browser import needs_browser
-from tests.chapter import checkout_at, companion, of
+from tests.chapter import companion, of
 
 NAME = "cross_examination"
 METHODS = (
@@ -117,17 +117,6 @@ def test_one_method_without_attacks_that_is_more_robust_refutes_xe_c8():
 
     assert word("XE-C8", accuracies(55.0)) == "reproduced"
     assert word("XE-C8", accuracies(90.0)) == "not reproduced"
-
-
-@pytest.fixture(scope="module")
-def smoke(tmp_path_factory):
-    """A run of its own in a copy of the checkout's sources, with an empty store."""
-    root = tmp_path_factory.mktemp("checkout")
-    env = checkout_at(root)
-    done = companion("run", NAME, "--profile", "smoke", env=env)
-    assert done.returncode == 0, done.stdout + done.stderr
-    folder = root / "runs" / "smoke" / NAME
-    return folder, json.loads((folder / "results.json").read_text())["rows"], env
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from companion.publishing.claims import ledger
 from companion.publishing.running import notebooks, parameters
 from tests import page
 from tests.browser import needs_browser
-from tests.chapter import checkout_at, companion, of
+from tests.chapter import of
 
 NAME = "discriminative_features"
 
@@ -39,16 +39,6 @@ def test_every_profile_trains_by_mini_batches_and_the_paper_s_has_its_size():
     paper, recorded = profile("paper"), profile("recorded")
     assert (paper["width"], paper["epochs"], paper["points"]) == (25_000, 4000, 10_000)
     assert (recorded["wide"], recorded["epochs"], len(recorded["seeds"])) == (25_000, 4000, 4)
-
-
-@pytest.fixture(scope="module")
-def smoke(tmp_path_factory):
-    """A run of its own in a copy of the checkout's sources, with an empty store."""
-    root = tmp_path_factory.mktemp("checkout")
-    done = companion("run", NAME, "--profile", "smoke", env=checkout_at(root))
-    assert done.returncode == 0, done.stdout + done.stderr
-    folder = root / "runs" / "smoke" / NAME
-    return folder, json.loads((folder / "results.json").read_text())["rows"]
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from companion.publishing.claims import ledger
 from companion.publishing.running import notebooks, parameters
 from tests import page
 from tests.browser import needs_browser
-from tests.chapter import checkout_at, companion, of
+from tests.chapter import of
 
 NAME = "feature_leakage"
 
@@ -120,13 +120,9 @@ def test_every_profile_can_be_used_and_names_what_it_needs():
 
 
 @pytest.fixture(scope="module")
-def smoke(tmp_path_factory):
-    """A run of its own in a copy of the checkout's sources, with an empty store."""
-    root = tmp_path_factory.mktemp("checkout")
-    env = checkout_at(root)
-    done = companion("run", NAME, "--profile", "smoke", env=env)
-    assert done.returncode == 0, done.stdout + done.stderr
-    folder = root / "runs" / "smoke" / NAME
+def smoke(smoke):
+    """The cells of the executed copy, the results and the folder."""
+    folder = smoke[0]
     cells = nbformat.read(folder / "executed.ipynb", as_version=4).cells
     return cells, json.loads((folder / "results.json").read_text()), folder
 

@@ -12,7 +12,7 @@ from companion import data, metrics
 from companion.publishing.claims import ledger
 from tests import page
 from tests.browser import needs_browser
-from tests.chapter import ROOT, checkout_at, companion, of
+from tests.chapter import ROOT, companion, of
 
 NAME = "noise_modulation"
 CONTROLS = ("Gaussian multiplier", "noise by pixel", "additive noise")
@@ -132,17 +132,6 @@ def test_our_claims_hold_one_way_and_fail_the_other(claim, quantity, against, mo
 
     assert word(claim, rows(0.9, 0.5)) == "reproduced"
     assert word(claim, rows(0.5, 0.9)) == "not reproduced"
-
-
-@pytest.fixture(scope="module")
-def smoke(tmp_path_factory):
-    """A run of its own in a copy of the checkout's sources, with an empty store."""
-    root = tmp_path_factory.mktemp("checkout")
-    env = checkout_at(root)
-    done = companion("run", NAME, "--profile", "smoke", env=env)
-    assert done.returncode == 0, done.stdout + done.stderr
-    folder = root / "runs" / "smoke" / NAME
-    return folder, json.loads((folder / "results.json").read_text())["rows"], env
 
 
 @pytest.mark.slow
