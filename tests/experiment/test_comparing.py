@@ -139,3 +139,10 @@ def test_words_follow_the_sign_of_each_interval():
 def test_best_has_the_largest_mean_among_the_models_of_its_kind_alone():
     of = frame({"a, 1": (1, 5), "a, 2": (2, 2), "a b, 1": (9, 9), "b, 1": (0, 0)})
     assert experiment.best(of, ("a", "b")) == {"a": "a, 1", "b": "b, 1"}
+
+
+def test_a_difference_of_values_that_could_not_be_measured_says_so_and_tells_nothing_apart():
+    of = frame({"a": (math.nan, math.nan), "b": (1.0, 2.0)})
+    found = experiment.difference(of, "a", "b")
+    assert (str(found), found.n, found.sign) == ("not measured", 0, 0)
+    assert experiment.difference(frame({"a": (math.nan, 3.0), "b": (1.0, 2.0)}), "a", "b").n == 1

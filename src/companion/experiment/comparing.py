@@ -1,5 +1,6 @@
 """Two kinds of nets compared over seeds."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,14 +14,19 @@ from companion.training import Recipe
 
 
 class Difference(NamedTuple):
-    """A mean difference over seeds, the half-width of its 95 % t-interval (0 for one seed), the seeds."""
+    """A mean difference over seeds, the half-width of its 95 % t-interval (0 for one seed), the seeds.
+
+    Over no seed, where no value could be measured, the mean is NaN.
+    """
 
     mean: float
     half: float
     n: int
 
     def __format__(self, spec: str) -> str:
-        """Mean ± half-width; spec: of both numbers, ".1f" if empty."""
+        """Mean ± half-width, or "not measured"; spec: of both numbers, ".1f" if empty."""
+        if not self.n:
+            return "not measured"
         spec = spec or ".1f"
         spread = f" ± {self.half:{spec}}" if self.n > 1 else " (one seed)"
         return f"{self.mean:+{spec}}{spread}"
@@ -64,21 +70,22 @@ def best(frame: pd.DataFrame, kinds: Sequence[str]) -> dict[str, str]:
 
 
 def by_seed(frame: pd.DataFrame, more: str, less: str) -> pd.Series:
-    """The values of the model `more` minus those of `less`, by seed.
+    """The values of the model `more` minus those of `less`, by seed; without the seeds where one is NaN.
 
     frame: rows of one quantity under one attack, with the columns model, seed and value.
     Raises ValueError where a seed has several values, or the two models share no seed.
     """
-    table = frame.pivot(index="seed", columns="model", values="value")[[more, less]].dropna()
-    if table.empty:
+    seeds = [set(where(frame, model=model)["seed"]) for model in (more, less)]
+    if seeds[0].isdisjoint(seeds[1]):
         raise ValueError(f"{more} and {less} have no seed in common")
-    return table[more] - table[less]
+    table = frame.pivot(index="seed", columns="model", values="value")
+    return (table[more] - table[less]).dropna()
 
 
 def difference(frame: pd.DataFrame, more: str, less: str) -> Difference:
     """The mean of `by_seed` and its interval; errors as there."""
     apart = by_seed(frame, more, less)
-    return Difference(*interval(apart.tolist()), len(apart))
+    return Difference(*interval(apart.tolist()), len(apart)) if len(apart) else Difference(math.nan, 0.0, 0)
 
 
 def falling_seeds(frame: pd.DataFrame, models: Sequence[str]) -> int:
