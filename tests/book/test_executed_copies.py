@@ -159,10 +159,14 @@ def test_a_page_under_its_policy_shows_its_equation_and_loads_nothing_from_elsew
         .replace("<body", f"{watch}<body", 1)
         .replace("</article>", f"{elsewhere}</article>", 1)
     )
-    path.with_name("elsewhere.html").write_text(text, "utf-8")
-    with opened(path.with_name("elsewhere.html").as_uri(), tmp_path) as page:
-        page.wait("document.querySelectorAll('mjx-container').length")  # MathJax, from the site itself
-        refused = page.wait("document.refused.length > 1 && document.refused")
+    copied = path.with_name("elsewhere.html")  # beside its page, whose links to the site are relative
+    copied.write_text(text, "utf-8")
+    try:
+        with opened(copied.as_uri(), tmp_path) as page:
+            page.wait("document.querySelectorAll('mjx-container').length")  # MathJax, from the site itself
+            refused = page.wait("document.refused.length > 1 && document.refused")
+    finally:
+        copied.unlink()
     assert sorted(refused) == ["http://127.0.0.1:1/x.js", "http://127.0.0.1:1/x.png"]
 
 
