@@ -89,6 +89,14 @@ show.opening(run, f"{images.label}: {counts}", "the CPU" if device == "cpu" else
 # %% [markdown]
 # (et-top)=
 # ## The question in one picture
+#
+# ```{predict} et-guess-rank
+# :value: {experiment: ET-origin, quantity: spearman, of: alpha, origin: 0.0}
+# :range: [-1, 1]
+# :step: 0.05
+#
+# Nets are trained with weaker and stronger penalties, and so are less and more robust. Rank them by the median distance to the nearest attacked image, and by how well the gradient is aligned with the image. What is the correlation of the two ranks (1: the same order, −1: the reverse, 0: unrelated)?
+# ```
 
 # %% tags=["remove-input"]
 run.later("picture")
@@ -471,6 +479,17 @@ show.measured(by_lambda, rows="λ", columns="of", caption=caption, best=False, d
 #
 # (et-origin)=
 # ### The origin
+#
+# ```{predict} et-guess-origin
+# :rule: {trend: {of: {experiment: ET-origin, quantity: spearman, of: alpha}, along: origin, direction: rising}}
+# :range: [-1, 1]
+#
+# Alignment needs a zero to point from: black is 0, white is 1. How does its rank correlation with robustness change when that zero moves from black to white?
+#
+# - it rises
+# - it falls
+# - no clear change
+# ```
 
 # %%
 spearman = {
@@ -706,6 +725,17 @@ badges.table([checked(weight) for weight in dict.fromkeys((LEAST, MOST))], capti
 # | norm | $\lVert x\rVert^2\lVert g\rVert^2$ | its Lipschitz part alone: no reward for alignment |
 # | angle | $1 - \cos^2\angle(x, g)$ | alignment alone: shrinking $g$ gains nothing |
 # | none | 0 | the undefended net |
+#
+# ```{predict} et-guess-cause
+# :rule: {greater: {more: {experiment: ET-outlook, quantity: relative change, contrast: alignment added to the norm, of: nearest, weight: {last: 1}}, less: 0}}
+# :unit: "%"
+#
+# Two penalties of equal weight: on the norm of the gradient, and on the norm with a reward for alignment. What does the reward add to the distance of the nearest attacked image?
+#
+# - it is farther
+# - it is nearer
+# - no clear difference
+# ```
 #
 # If alignment *made* nets robust, outlook would beat norm **at equal weight**, and angle would beat none, wherever the reward took: the claims count only pairs whose centred α rose, by its 95 % t-interval over seeds. Equal weight
 # is not equal strength: a change of accuracy may be the reason as well, and the table's caption has it. Angle nets that degenerated are left out.

@@ -82,6 +82,15 @@ how = {"device": device, "report": run.status}
 
 # %% [markdown]
 # ## The question in one picture
+#
+# ```{predict} br-guess-tilt
+# :value: {experiment: BR-F3b, quantity: displacement_angle, adversary: standard}
+# :range: [0, 90]
+# :step: 1
+# :unit: "°"
+#
+# Two clouds of points in the plane, and a net that tells them apart, trained without any defence. The best attack would push a point straight towards the other cloud. By how many degrees do attacks on this net miss that direction?
+# ```
 
 # %% tags=["remove-input"]
 run.later("picture")
@@ -422,6 +431,18 @@ show.measured(last, rows="projection", columns="on", digits=2, best=False, capti
 # (br-f1)=
 # ### BR-F1: how far attacks lie from the manifold
 #
+# ```{predict} br-guess-manifold
+# :where: {experiment: BR-F1, quantity: distance, judge: own}
+# :largest: [{training: standard, norm: "", objective: "", radius: ""}, {training: AT, norm: l2, objective: CE, radius: small}, {training: AT, norm: l2, objective: CE, radius: large}]
+#
+# A VAE-GAN has learnt what images look like. The attacks on which nets end farthest from the images it can make?
+#
+# - standard nets
+# - nets trained against a small l2 adversary
+# - nets trained against a large l2 adversary
+# - no clear difference
+# ```
+#
 # Large l2 attacks on the cross-entropy, as in the paper's figure 1. Attacks that changed no prediction are dropped; whose prediction, the text does not say (BR-E8): here the attacked net's, and in {ref}`the numbers below <br-f1l>` the standard net's too, which the code asks.
 
 # %%
@@ -473,6 +494,19 @@ finding = f"<b>BR-F1</b>, {images.label}, successful attacks of l2 radius {image
 plots.show_all(figures, alt="Distance of attacks from the manifold by net, panel", finding=finding)
 
 # %% [markdown]
+# ```{predict} br-guess-share
+# :where: {experiment: BR-F1s, quantity: share outside, projection: principal components}
+# :largest: [{training: standard, norm: "", objective: "", radius: ""}, {training: AT, norm: l2, objective: CE, radius: large}, {training: random, norm: "", objective: "", radius: ""}, {training: another class, norm: "", objective: "", radius: ""}]
+#
+# Principal components span a plane near the images. Of which step does the largest share point out of this plane?
+#
+# - an attack on a standard net
+# - an attack on the most strongly trained net
+# - a random step
+# - a step to an image of another class
+# - no clear difference
+# ```
+#
 # (br-f1s)=
 # **How much of the step is outside?** With the plane's projection P, a step δ and the image's own residual r,
 #

@@ -72,6 +72,16 @@ show.opening(run, f"{images.label}: {counts}", "the CPU" if device == "cpu" else
 
 # %% [markdown]
 # ## The question in one picture
+#
+# ```{predict} xe-guess-vii
+# :rule: {association: {where: {experiment: XE-M}, x: {quantity: "robust accuracy, l2"}, y: {quantity: "VII, own − another"}, direction: rising}}
+#
+# Nets of many trainings are ranked by robustness, and by how well the signs of their gradients fit their own image rather than another. Do the two go together?
+#
+# - yes, they rise together
+# - no, one falls as the other rises
+# - no relation that this run can tell
+# ```
 
 # %% tags=["remove-input"]
 run.later("picture")
@@ -332,6 +342,21 @@ run.fill("picture", plots.show_all(figures, alt=alt, finding=told))
 # %% [markdown]
 # (xe-matrix)=
 # ## Methods × measures
+#
+# ```{predict} xe-guess-robust
+# :where: {experiment: XE-M, quantity: "robust accuracy, linf"}
+# :largest: [{model: {is: "AT linf *", last: 1}}, {model: IR}, {model: JR}, {model: {is: "noise mod. *", first: 1}}, {model: alignment penalty}]
+# :unit: "%"
+#
+# Which training leaves most images right under a linf attack?
+#
+# - training on linf attacks
+# - imitating the gradients of a robust net
+# - small gradients
+# - noise modulation
+# - gradients aligned with the image
+# - no clear winner
+# ```
 
 # %%
 def written(value: float) -> str:
@@ -364,6 +389,14 @@ plots.show_all(figures, alt=alt, finding=told)
 # %% [markdown]
 # (xe-measures)=
 # ## Which measures agree?
+#
+# ```{predict} xe-guess-alpha
+# :rule: {association: {where: {experiment: XE-M}, x: {quantity: "robust accuracy, l2"}, y: {quantity: "α†"}, direction: rising}}
+# :range: [-1, 1]
+# :step: 0.05
+#
+# α† measures how well the gradient of the lead is aligned with the image. Over all methods, what is its rank correlation with robust accuracy (1: the same order, −1: the reverse, 0: unrelated)?
+# ```
 
 # %%
 def larger_limit(of: pd.DataFrame, givens: list[str]) -> tuple[float, str]:

@@ -64,6 +64,16 @@ show.opening(run, f"the toy: {counts}", "the CPU" if device == "cpu" else device
 
 # %% [markdown]
 # ## The question in one picture
+#
+# ```{predict} bp-guess-signal
+# :rule: {greater: {more: {experiment: BP-N, quantity: ratio, net: standard, width: {first: 1}}, less: 1}}
+#
+# Of ten input coordinates one tells the class, the others are noise. How large is a standard net's gradient at that coordinate, beside its mean size at the others (ratio 1)?
+#
+# - larger
+# - smaller
+# - the same, as far as the run can tell
+# ```
 
 # %% tags=["remove-input"]
 run.later("picture")
@@ -372,6 +382,16 @@ plots.show_all(figures, alt="Fractions of points against the penalty's weight,",
 # (bp-f4)=
 # ### BP-C3: does weight decay find the signal?
 #
+# ```{predict} bp-guess-decay
+# :rule: {trend: {of: {experiment: BP-S, quantity: ratio, net: weights l2, width: {first: 1}}, along: lambda, direction: rising}}
+#
+# The same ratio again: 1 means that the signal does not stand out. How does it change as weight decay becomes stronger?
+#
+# - it rises
+# - it falls
+# - no clear change
+# ```
+#
 # The paper's main finding: with l2 on the weights “only at the coordinates where the information is located, the gradients stand out clearly from all other gradients” (figure 4). A signal that is
 # the **least** marked entry stands out too: dark on yellow, or, with the colours reversed, as if it were found. Which scale the paper took cannot be known. If the standard net has that dip as well, what does the penalty add?
 
@@ -480,6 +500,19 @@ show.measured(strong, rows="net", columns="norm", caption=caption, best=False, d
 # %% [markdown]
 # (bp-f6)=
 # ### BP-F6: accuracy against the strength of the attack
+#
+# ```{predict} bp-guess-robust
+# :where: {experiment: BP-N, quantity: "radius, linf", attack: "linf, strong", width: {first: 1}}
+# :largest: [{net: standard}, {net: weights l2}, {net: gradients l1}, {net: adversarial}]
+#
+# Which net stays right up to the largest attack (linf radius)?
+#
+# - the standard net
+# - the net with weight decay
+# - the net with an l1 penalty on its gradient
+# - the adversarially trained net
+# - no clear winner
+# ```
 #
 # The paper names no attack. Ours are the one of Shah et al., eight signed steps from the point itself; the strong protocol, cross-entropy and margin with random starts, judged at every step; and l2 and l1, since what is robust in one norm need not be in another.
 

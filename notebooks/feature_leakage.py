@@ -96,6 +96,15 @@ show.opening(run, f"{images.label}: {counts}", "the CPU" if device == "cpu" else
 
 # %% [markdown]
 # ## The question in one picture
+#
+# ```{predict} sh-guess-null
+# :value: {experiment: SH-B, quantity: lead_mass, data: BlockMNIST, model: MLP, training: standard}
+# :range: [0, 100]
+# :step: 1
+# :unit: "%"
+#
+# Each image has two blocks of equal size: a digit, and a null block that is the same in every image. How much of a standard MLP's gradient lies on the null block?
+# ```
 
 # %% tags=["remove-input"]
 run.later("picture")
@@ -265,6 +274,19 @@ run.fill("picture", plots.show(figure, alt=alt, finding=caption))
 # (sh-b)=
 # ### SH-B: where the gradient lies on BlockMNIST
 #
+# ```{predict} sh-guess-least
+# :where: {experiment: SH-B, quantity: lead_mass, data: BlockMNIST, model: MLP}
+# :smallest: [{training: untrained}, {training: standard}, {training: AT}]
+# :unit: "%"
+#
+# In which MLP does the smallest part of the gradient lie on the null block?
+#
+# - the untrained net
+# - the standard net
+# - the adversarially trained net
+# - no clear difference
+# ```
+#
 # Each kind of net is judged by {eq}`df-mass` on test images, beside the same training on -Top and the net before training.
 
 # %% tags=["hide-input"]
@@ -382,6 +404,19 @@ plots.show(figure, alt="Class direction, mean gradients of four nets.", finding=
 # %% [markdown]
 # (sh-d)=
 # ### SH-D: DiffROAR
+#
+# ```{predict} sh-guess-droar
+# :where: {experiment: SH-D, quantity: diff_roar, model: {first: 1}, kept: {first: 1}}
+# :largest: [{training: standard, radius: "*"}, {training: AT, radius: "*"}, {training: random, radius: "*"}]
+# :unit: points
+#
+# Images keep only their largest gradient entries, or only their smallest. DiffROAR is how much better nets learn from the first. For which gradients is it largest?
+#
+# - the gradients of a standard net
+# - the gradients of an adversarially trained net
+# - a random order
+# - no clear winner
+# ```
 #
 # The judged nets are standard and adversarially trained; everything that is retrained is a standard net of the same architecture. Each seed has its own judged net and its own pair of retrained nets, so the spread is over both.
 

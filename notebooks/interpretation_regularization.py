@@ -91,6 +91,20 @@ show.opening(run, f"{images.label}: {counts}", "the CPU" if device == "cpu" else
 
 # %% [markdown]
 # ## The question in one picture
+#
+# ```{predict} ir-guess-robust
+# :where: {experiment: IR-T1, quantity: robust_accuracy, attack: {is: "linf *", first: 1}, protocol: strong}
+# :largest: [{model: Standard}, {model: {is: "AT *", first: 1}}, {model: JR}, {model: "IR (R, SmG)"}]
+# :unit: "%"
+#
+# Four nets are attacked with small changes of every pixel. Which of them still gets most test images right?
+#
+# - the standard net
+# - the net trained on attacked images
+# - the net trained to have small gradients
+# - the net taught the gradients of a robust net
+# - no clear winner
+# ```
 
 # %% tags=["remove-input"]
 run.later("picture")
@@ -389,6 +403,18 @@ plots.show_all(
 # %% [markdown]
 # A difference after few epochs may be one of speed. Three of the nets are trained {ref}`longer <ir-longer>`, with the same teacher.
 #
+# ```{predict} ir-guess-map
+# :where: {experiment: IR-K, quantity: robust_accuracy, attack: {is: "linf *", first: 1}, protocol: strong, epochs: "*"}
+# :largest: [{model: "own map, as *"}, {model: no target}]
+# :unit: "%"
+#
+# After the longer training, which net is more robust: the one taught the maps of a robust net, or the one with the penalty on the norm alone?
+#
+# - the net taught the maps
+# - the net with the penalty alone
+# - no clear difference
+# ```
+#
 # (ir-longer)=
 
 # %%
@@ -579,6 +605,17 @@ show.measured(pd.concat([left, reference]), columns="protocol", caption=caption)
 # %% [markdown]
 # (ir-e5)=
 # ### IR-E5: does scaling the logits make a net robust?
+#
+# ```{predict} ir-guess-scale
+# :rule: {trend: {of: {experiment: IR-E5, quantity: robust_accuracy, protocol: official recipe}, along: factor, direction: rising}}
+# :unit: "%"
+#
+# All logits of a net are multiplied by larger and larger factors, which changes none of its decisions. What becomes of its robust accuracy, as the official attack measures it?
+#
+# - it rises
+# - it falls
+# - no clear change
+# ```
 #
 # It must not: multiplying the logits by a constant changes no decision. But the official attack averages the cross-entropy over its batch of 50 and divides the
 # $\ell_2$ gradient by at least $10^{-6}$. On a confident net the gradient falls below that floor, the step shrinks, and the attack stops where it started.

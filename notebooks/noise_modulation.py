@@ -94,6 +94,19 @@ show.opening(run, f"{images.label}: {counts}", "the CPU" if device == "cpu" else
 
 # %% [markdown]
 # ## The question in one picture
+#
+# ```{predict} nm-guess-vii
+# :where: {experiment: NM-S, quantity: vii, against: own, model: {first: 1}}
+# :largest: [{training: standard}, {training: NM}, {training: additive noise}, {training: AT}]
+#
+# After which training do the signs of the gradient agree best with the image (the highest VII)?
+#
+# - standard training
+# - noise modulation
+# - additive noise of the same power
+# - adversarial training
+# - no clear winner
+# ```
 
 # %% tags=["remove-input"]
 run.later("picture")
@@ -435,6 +448,16 @@ plots.show(figure, alt="Images and their loss gradients by training.", finding=t
 # ### NM-F4: from standard training to pure noise
 #
 # The paper sweeps β for its ResNet-18 on CIFAR-10, one seed.
+#
+# ```{predict} nm-guess-beta
+# :rule: {trend: {of: {experiment: NM-F4, quantity: vii, gradient: log odds, model: {first: 1}, dataset: {first: 1}}, along: beta, direction: rising}}
+#
+# At β = 0 the image is multiplied by noise alone, at β = 1 it is left as it is. How does VII change as β goes from 0 to 1?
+#
+# - it rises
+# - it falls
+# - no clear change
+# ```
 
 # %%
 def by_beta(of) -> pd.DataFrame:
@@ -512,6 +535,19 @@ display(*(drawn_carriers(label, found) for label, found in by_carriers.items()))
 # %% [markdown]
 # (nm-r)=
 # ### NM-R: the same nets under attack (ours)
+#
+# ```{predict} nm-guess-robust
+# :where: {experiment: NM-R, quantity: robust_accuracy, attack: {first: 1}, model: {first: 1}}
+# :largest: [{training: NM}, {training: additive noise}, {training: standard}]
+# :unit: "%"
+#
+# None of these three trainings has seen an attack. Whose nets get most images right under one?
+#
+# - noise modulation
+# - additive noise of the same power
+# - standard training
+# - no clear winner
+# ```
 #
 # The paper makes no claim on robustness. Its premise is that readable gradients and robustness come together; do VII and robustness? Strong protocol
 # ({doc}`cross-entropy and margin loss, worst case per image <interpretation_regularization>`).

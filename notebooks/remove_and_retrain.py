@@ -67,6 +67,20 @@ how = {"device": device, "report": run.status}
 
 # %% [markdown]
 # ## The question in one picture
+#
+# ```{predict} br-guess-order
+# :where: {quantity: mu, metric: ROAR}
+# :largest: [{experiment: BR-F4, map: G, norm: l2, objective: CE, strength: {first: 1}}, {experiment: BR-F4, map: G, norm: l2, objective: CE, strength: {last: 1}}, {experiment: BR-R, map: pixel variance}, {experiment: BR-R, map: another random order}]
+# :unit: points
+#
+# Pixels are removed in some order, and a net is retrained on what is left. Which order costs most accuracy?
+#
+# - by the gradient of a standard net
+# - by the gradient of an adversarially trained net
+# - by pixel variance, the same order for all images
+# - at random
+# - no clear winner
+# ```
 
 # %% tags=["remove-input"]
 run.later("picture")
@@ -371,6 +385,17 @@ badges.table([checked(*end) for end in ends], caption=caption)
 # (br-f4)=
 # ### BR-F4: the score against the training radius, and beside three orders that are not the image's own
 #
+# ```{predict} br-guess-radius
+# :rule: {trend: {of: {experiment: BR-F4, quantity: mu, metric: ROAR, map: G, norm: l2, objective: CE}, along: strength, direction: rising}}
+# :unit: points
+#
+# Removing the pixels that a net's gradient marks first costs the more accuracy, the higher its ROAR score. How does the score change when the net is trained against stronger and stronger attacks?
+#
+# - it rises
+# - it falls
+# - no clear change
+# ```
+#
 # Solid and dashed in blue: the paper's two maps. The other lines are the controls of {ref}`the idea <br-idea-orders>`.
 
 # %%
@@ -469,6 +494,18 @@ alt = f"Eight nets. Correlation: {moved[VARY]}. μ of the mean map: {moved[FLAT]
 plots.show_all(figures, alt=alt, finding=finding)
 
 # %% [markdown]
+# ```{predict} br-guess-own
+# :where: {experiment: BR-V, quantity: mu, metric: ROAR, norm: l2, objective: CE, strength: {last: 1}}
+# :largest: [{map: own map}, {map: "another image's map"}]
+# :unit: points
+#
+# Every image loses the pixels that its own map marks first, or as many marked by the map of another image of the same predicted class. The net is trained against the strongest attacks. Which costs more accuracy?
+#
+# - the image's own map
+# - another image's map
+# - no clear difference
+# ```
+#
 # (br-own)=
 # **What is left of the image's own map?** Its score minus that of another image's map with the same predicted class. Zero: the score does not know which image the map belongs to; {ref}`maps that are right image by image <br-p>` get far more.
 # Below zero under ROAR: removing pixels by the own map costs *less* accuracy than removing as many by another image's. How much of that is the holes, and not what they hide? The same difference is taken for nets that see the masks and nothing of the images ({ref}`BR-E12 <br-e12>`).
