@@ -95,7 +95,7 @@ show.opening(run, f"{images.label}: {counts}", "the CPU" if device == "cpu" else
 # :range: [-1, 1]
 # :step: 0.05
 #
-# Nets are trained with weaker and stronger penalties, and so are less and more robust. Rank them by the median distance to the nearest attacked image, and by how well the gradient is aligned with the image. What is the correlation of the two ranks (1: the same order, −1: the reverse, 0: unrelated)?
+# Nets are trained to be less and more robust. Rank them by robustness, and by how well the gradient is aligned with the image: what is the correlation of the two ranks (1: the same order, −1: the reverse, 0: unrelated)?
 # ```
 
 # %% tags=["remove-input"]

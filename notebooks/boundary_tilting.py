@@ -89,7 +89,7 @@ how = {"device": device, "report": run.status}
 # :step: 1
 # :unit: "°"
 #
-# Two clouds of points in the plane, and a net that tells them apart, trained without any defence. The best attack would push a point straight towards the other cloud. By how many degrees do attacks on this net miss that direction?
+# Two clouds of points in the plane, and a net that tells them apart, trained without any defence. If its boundary were not tilted, attacks would push a point straight towards the other cloud. By how many degrees do they miss that direction?
 # ```
 
 # %% tags=["remove-input"]

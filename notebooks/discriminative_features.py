@@ -68,7 +68,7 @@ show.opening(run, f"the toy: {counts}", "the CPU" if device == "cpu" else device
 # ```{predict} bp-guess-signal
 # :rule: {greater: {more: {experiment: BP-N, quantity: ratio, net: standard, width: {first: 1}}, less: 1}}
 #
-# Of ten input coordinates one tells the class, the others are noise. How large is a standard net's gradient at that coordinate, beside its mean size at the others (ratio 1)?
+# One coordinate of a point tells its class, the others tell nothing. How large is a standard net's gradient at that coordinate, beside its mean size at the others?
 #
 # - larger
 # - smaller
@@ -385,7 +385,7 @@ plots.show_all(figures, alt="Fractions of points against the penalty's weight,",
 # ```{predict} bp-guess-decay
 # :rule: {trend: {of: {experiment: BP-S, quantity: ratio, net: weights l2, width: {first: 1}}, along: lambda, direction: rising}}
 #
-# The same ratio again: 1 means that the signal does not stand out. How does it change as weight decay becomes stronger?
+# The gradient at the coordinate with the signal, divided by its mean size at the others, is 1 where the signal does not stand out. How does it change as weight decay becomes stronger?
 #
 # - it rises
 # - it falls

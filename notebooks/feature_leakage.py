@@ -103,7 +103,7 @@ show.opening(run, f"{images.label}: {counts}", "the CPU" if device == "cpu" else
 # :step: 1
 # :unit: "%"
 #
-# Each image has two blocks of equal size: a digit, and a null block that is the same in every image. How much of a standard MLP's gradient lies on the null block?
+# Each image has two blocks of equal size: a digit, and a null block with the same patch in every image. How much of a standard MLP's gradient lies on the null block?
 # ```
 
 # %% tags=["remove-input"]

@@ -88,6 +88,12 @@
       stored(key, guess);
       reveal(guess);
     });
+    fieldset.addEventListener("keydown", event => {
+      if (event.key !== "Enter") return;
+      event.preventDefault();
+      button.focus(); // a disabled input would lose it
+      button.click();
+    });
     again.addEventListener("click", () => {
       stored(key, null);
       section.classList.remove("open");

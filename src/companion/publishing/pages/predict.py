@@ -24,8 +24,8 @@ from companion.publishing.claims.ledger import PaperClaims
 from companion.publishing.claims.rows import Row, key, repetitions, select
 from companion.publishing.claims.rules import Greater, Rule, Strict, Where, many
 
-_LEGEND = "Dot and bar: mean and 95 % t-interval over seeds, a ring each. "
-_SYMBOLS = {"lambda": "λ", "beta": "β"}
+_LEGEND = "Dot, whiskers, rings: mean, 95 % t-interval, the seeds. "
+_SYMBOLS = {"lambda": "λ", "beta": "β", "strength": "radius fraction"}
 _WIDTH, _HEIGHT, _EDGE = 300.0, 24.0, 8.0
 
 
@@ -127,7 +127,7 @@ def _of_value(question: Question, rows: Sequence[Row]) -> Answer | None:
     row = _one(select(rows, question.where), question.value or {})
     if row is None:
         return None
-    dot, unit = _dot("measured", row, question), question.unit
+    dot, unit = _dot("Measured", row, question), question.unit
     spread = f", sd {_n(stdev(dot.values), unit)}" if len(dot.values) > 1 else ""
     says = f"This run measures <b>{_with(unit, dot.value)}</b>{_counted(row)}{spread}."
     return Answer(says, (dot,), _reach(question.range, [dot]), (row,), measured=dot)
@@ -187,6 +187,7 @@ def _compared(
         says = f"{name[first]}: {_with(unit, dots[first].value)}, {ahead}."
     else:
         others = ", ".join(name[i] for i in tied)
+        ahead = ahead if len(tied) > 1 else ahead.replace(f" than {name[nearest]}", "")
         says = f"This run cannot tell {name[first]} from {others}: it has {ahead}. {_why(apart, lead)}"
     replies = []
     for i in range(len(choices)):
@@ -219,7 +220,7 @@ def _of_rule(
     against = [part.less for part in many(rule.greater) if not isinstance(part.less, Mapping)]
     unit = question.unit if against else _apart(question.unit)
     counted = f" over {_many(estimate.nets, 'setting' if estimate.correlation else 'seed')}"
-    told, dots = f"{counted}{_limits(unit, estimate)}.", (Dot("measured", estimate.value, *_ends(estimate)),)
+    told, dots = f"{counted}{_limits(unit, estimate)}.", (Dot("Measured", estimate.value, *_ends(estimate)),)
     if estimate.correlation:
         says = f"The rank correlation is <b>{_n(estimate.value)}</b>{told}"
     elif rule.trend:
@@ -230,8 +231,9 @@ def _of_rule(
         change = f"{'+' * (estimate.value > 0)}{_with(unit, estimate.value)}"
         says = f"From {ends}. Along a fitted line the change is <b>{change}</b>{told}"
     elif against and len(used) == 1:
-        dots = (_dot("measured", used[0], question),)
-        apart = f", {_with(unit, estimate.value)} from {_with(unit, against[0])}" if against[0] else ""
+        dots = (_dot("Measured", used[0], question),)
+        side = f" {'above' if estimate.value > 0 else 'below'} {_with(unit, against[0])}"
+        apart = f", {_with(unit, abs(estimate.value))}{side}" if against[0] else ""
         says = f"This run measures <b>{_with(unit, dots[0].value)}</b>{apart}{told}"
     else:
         says = f"The difference is <b>{_with(unit, estimate.value)}</b>{told}"
@@ -313,7 +315,7 @@ def _why(unit: str, e: Estimate) -> str:
         return "One net has no spread, so nothing is clear."
     if e.margin and -e.margin <= low and high <= e.margin:
         return f"Within {_with(unit, e.margin)} counts as no difference."
-    return "The interval holds 0, so the sign is open."
+    return "The interval holds 0: it could be either way round."
 
 
 def _apart(unit: str) -> str:
@@ -326,15 +328,23 @@ def _with(unit: str, value: float) -> str:
     return f"{written}{unit}" if unit == "°" else f"{written} {unit}".rstrip()
 
 
+def _end(unit: str, value: float) -> str:
+    """The end of a scale, which is a round number."""
+    written = f"{value:.3g}".replace("-", "−")
+    return f"{written}{unit}" if unit == "°" else f"{written} {unit}".rstrip()
+
+
 def _n(x: float, unit: str = "") -> str:
     written = f"{x:.1f}" if unit in ("%", "points") else f"{x:.3g}"
     return written.lstrip("-") if not float(written) else written.replace("-", "−")
 
 
 def _reach(base: tuple[float, float], dots: Sequence[Dot]) -> tuple[float, float]:
-    """The ends of the scale: what is asked for, and all that is drawn."""
+    """The ends of the scale: what is asked for, and all that is drawn, up to a round number."""
     drawn = [x for d in dots for x in (d.value, d.low, d.high, *d.values) if math.isfinite(x)]
     low, high = min(base[0], *drawn), max(base[1], *drawn)
+    step = 10.0 ** math.floor(math.log10(high - low or 1.0)) / 2
+    low, high = (step * math.floor(low / step + 1e-9), step * math.ceil(high / step - 1e-9))
     return (low, high) if high > low else (low, low + 1.0)
 
 
@@ -346,7 +356,7 @@ def picture(of: Answer, unit: str) -> str:
         return _EDGE + (_WIDTH - 2 * _EDGE) * (min(max(value, low), high) - low) / (high - low)
 
     lines = "".join(_line(dot, x, unit, of) for dot in of.dots)
-    ends = f"<span>{_with(unit, low)}</span><span>{_with(unit, high)}</span>"
+    ends = "".join(f"<span>{_end(unit, end)}</span>" for end in of.scale)
     return (
         f'<div class="lines" data-ends="{low!r} {high!r}">{lines}'
         f'<div class="ends" aria-hidden="true"><span></span><span class="scale">{ends}</span></div></div>'
@@ -366,14 +376,14 @@ def _line(dot: Dot, x: Callable[[float], float], unit: str, of: Answer) -> str:
         caps = "".join(f"M{e:.1f} 8V16" for e in ends)
         interval = f'<path class="interval" d="M{ends[0]:.1f} 12H{ends[1]:.1f}{caps}"/>'
     drawing = f'{bar}{interval}{seeds}<circle class="mean" cx="{mean:.1f}" cy="12" r="4.5"/>'
-    told = f" <small>{_n(dot.low, unit)} to {_n(dot.high, unit)}</small>" if known else ""
-    number = f"{_with(unit, dot.value)}{told}"
+    limits = f"{_n(dot.low, unit)} to {_n(dot.high, unit)}" if known else ""
+    number = f'<span class="number">{_with(unit, dot.value)}</span><small>{limits}</small>'
     choice = "" if dot.choice is None else f' data-choice="{dot.choice}"'
     best = " right" if dot.choice is not None and dot.choice == of.right else ""
     return (
         f'<div class="line{best}"{choice}><span class="name">{escape(dot.label)}</span>'
         f'<svg viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" aria-hidden="true">{drawing}</svg>'
-        f'<span class="number">{number}</span></div>'
+        f'{number}</div>'
     )
 
 
@@ -405,7 +415,7 @@ def slider(name: str, question: Question) -> str:
     """The slider, at the middle of its range."""
     (low, high), step = question.range, question.step or 1.0
     middle = low + step * round((high - low) / step / 2)
-    ends = [f"<span>{_with(question.unit, end)}</span>" for end in (low, high)]
+    ends = [f"<span>{_end(question.unit, end)}</span>" for end in (low, high)]
     return (
         f'<label class="range">{ends[0]}<input type="range" name="{escape(name)}" '
         f'min="{low:g}" max="{high:g}" step="{step:g}" value="{middle:g}" '
