@@ -607,7 +607,7 @@ show.measured(pd.concat([left, reference]), columns="protocol", caption=caption)
 # ### IR-E5: does scaling the logits make a net robust?
 #
 # ```{predict} ir-guess-scale
-# :rule: {trend: {of: {experiment: IR-E5, quantity: robust_accuracy, protocol: official recipe}, along: factor, direction: rising}}
+# :rule: {greater: {where: {experiment: IR-E5, quantity: robust_accuracy, protocol: official recipe}, more: {factor: {last: 1}}, less: {factor: {first: 1}}}}
 # :unit: "%"
 #
 # All logits of a net are multiplied by larger and larger factors, which changes none of its decisions. What becomes of its robust accuracy, as the official attack measures it?

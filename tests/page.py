@@ -14,6 +14,10 @@ from tests.chapter import ROOT
 # readers. An element one pixel wide is hidden from sight on purpose.
 MEASURE = """(() => {
   const article = document.querySelector('article.bd-article'), {right} = article.getBoundingClientRect();
+  article.querySelectorAll('.cmp-predict[data-told]').forEach(question => {
+    question.querySelector('input').checked = true;
+    question.querySelector('button.commit').click();
+  });
   article.querySelectorAll('details').forEach(fold => { fold.open = true; });
   article.querySelectorAll('mjx-assistive-mml').forEach(copy => copy.remove());
   const found = [];
@@ -44,7 +48,8 @@ def built(run: Path, name: str, root: Path) -> Path:
     (root / "notebooks").mkdir()
     shutil.copy(ROOT / f"notebooks/{name}.ipynb", root / "notebooks")
     (root / "runs/smoke" / name).mkdir(parents=True)
-    shutil.copy(run / "executed.ipynb", root / "runs/smoke" / name)
+    for kept in ("executed.ipynb", "results.json"):
+        shutil.copy(run / kept, root / "runs/smoke" / name)
     shutil.copy(ROOT / "_config.yml", root)
     (root / "_toc.yml").write_text(
         f"format: jb-book\nroot: book/index\nchapters:\n  - file: notebooks/{name}\n"

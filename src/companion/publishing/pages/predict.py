@@ -21,7 +21,7 @@ from scipy.stats import t
 from companion.publishing.claims import rules
 from companion.publishing.claims.intervals import ALPHA, Estimate
 from companion.publishing.claims.ledger import PaperClaims
-from companion.publishing.claims.rows import Row, key, repetitions, select
+from companion.publishing.claims.rows import NUMBERS, Row, key, repetitions, select
 from companion.publishing.claims.rules import Greater, Rule, Strict, Where, many
 
 _LEGEND = "Dot, whiskers, rings: mean, 95 % t-interval, the seeds. "
@@ -217,37 +217,52 @@ def _of_rule(
     if estimate is None:
         return None
     used = [row for where in rule.conditions() for row in select(rows, where)]
-    against = [part.less for part in many(rule.greater) if not isinstance(part.less, Mapping)]
-    unit = question.unit if against else _apart(question.unit)
-    counted = f" over {_many(estimate.nets, 'setting' if estimate.correlation else 'seed')}"
-    told, dots = f"{counted}{_limits(unit, estimate)}.", (Dot("Measured", estimate.value, *_ends(estimate)),)
-    if estimate.correlation:
-        says = f"The rank correlation is <b>{_n(estimate.value)}</b>{told}"
-    elif rule.trend:
-        along = many(rule.trend)[0].along
-        used.sort(key=lambda row: row[along])
-        dots = tuple(_dot(f"{_SYMBOLS.get(along, along)} {_n(row[along])}", row, question) for row in used)
-        ends = " to ".join(f"{_with(question.unit, d.value)} at {d.label}" for d in (dots[0], dots[-1]))
-        change = f"{'+' * (estimate.value > 0)}{_with(unit, estimate.value)}"
-        says = f"From {ends}. Along a fitted line the change is <b>{change}</b>{told}"
-    elif against and len(used) == 1:
-        dots = (_dot("Measured", used[0], question),)
-        side = f" {'above' if estimate.value > 0 else 'below'} {_with(unit, against[0])}"
-        apart = f", {_with(unit, abs(estimate.value))}{side}" if against[0] else ""
-        says = f"This run measures <b>{_with(unit, dots[0].value)}</b>{apart}{told}"
-    else:
-        says = f"The difference is <b>{_with(unit, estimate.value)}</b>{told}"
+    if many(rule.greater) and not 0 < len(used) < 3:
+        return None
+    against = [float(part.less) for part in many(rule.greater) if not isinstance(part.less, Mapping)]
+    says, dots = _said(question, rule, estimate, used, against)
     base = question.range if question.step else (-1.0, 1.0) if estimate.correlation else (0.0, 0.0)
-    bound = float(against[0]) if against else 0.0
-    scale = _reach((min(base[0], bound), max(base[1], bound)), dots)
+    scale = _reach((min(*base, *against), max(*base, *against)), dots)
+    bound = against[0] if against else 0.0
     if question.step:
-        return Answer(says, dots, scale, tuple(used), measured=dots[0], bound=bound)
+        guessed = Dot("Measured", estimate.value, *_ends(estimate))
+        return Answer(says, dots, scale, tuple(used), measured=guessed, bound=bound)
     right = {1: 0, -1: 1, 0: 2}[_sign(estimate)]
     if right == 2:
-        says += f" {_why(unit, estimate)}"
+        says += f" {_why(_apart(question.unit), estimate)}"
     name = f"<b>{escape(choices[right])}</b>"
     replies = ["Your guess agrees." if i == right else f"The run says: {name}." for i in range(3)]
     return Answer(says, dots, scale, tuple(used), tuple(replies), right, bound=bound)
+
+
+def _said(
+    question: Question, rule: Rule, e: Estimate, used: Sequence[Row], against: Sequence[float]
+) -> tuple[str, tuple[Dot, ...]]:
+    """The sentence of a rule's one part, and the rows behind it; of a correlation its own line."""
+    unit = question.unit if against else _apart(question.unit)
+    told = f" over {_many(e.nets, 'setting' if e.correlation else 'seed')}{_limits(unit, e)}."
+    if e.correlation:
+        line = Dot("Rank correlation", e.value, *_ends(e))
+        return f"The rank correlation, taken seed by seed, is <b>{_n(e.value)}</b>{told}", (line,)
+    if against:
+        (dot,) = [_dot("Measured", row, question) for row in used]
+        apart = f"{_with(unit, abs(e.value))} {'above' if e.value > 0 else 'below'} {_with(unit, against[0])}"
+        says = f"This run measures <b>{_with(unit, dot.value)}</b>{f', {apart}' * bool(against[0])}{told}"
+        return says, (dot,)
+    if rule.trend:
+        used = sorted(used, key=lambda row: row[many(rule.trend)[0].along])
+    dots = tuple(_dot(name, row, question) for name, row in zip(_told_apart(used), used, strict=True))
+    ends = [f"{_with(question.unit, d.value)} at {d.label}" for d in dots]
+    change = f"<b>{'+' * (e.value > 0)}{_with(unit, e.value)}</b>{told}"
+    if rule.trend:
+        return f"From {ends[0]} to {ends[-1]}. Along a fitted line the change is {change}", dots
+    return f"{' against '.join(ends)}: a difference of {change}", dots
+
+
+def _told_apart(rows: Sequence[Row]) -> list[str]:
+    """The labels in which rows differ."""
+    differ = [k for k in rows[0] if k not in NUMBERS and len({str(row.get(k)) for row in rows}) > 1]
+    return [", ".join(f"{_SYMBOLS.get(k, k)} {_text(row[k])}" for k in differ if k in row) for row in rows]
 
 
 def _estimate(rule: Rule, rows: Sequence[Row], papers: Sequence[PaperClaims]) -> Estimate | None:
@@ -328,6 +343,10 @@ def _with(unit: str, value: float) -> str:
     return f"{written}{unit}" if unit == "°" else f"{written} {unit}".rstrip()
 
 
+def _text(label: Any) -> str:
+    return _n(label) if isinstance(label, float | int) else str(label)
+
+
 def _end(unit: str, value: float) -> str:
     """The end of a scale, which is a round number."""
     written = f"{value:.3g}".replace("-", "−")
@@ -383,7 +402,7 @@ def _line(dot: Dot, x: Callable[[float], float], unit: str, of: Answer) -> str:
     return (
         f'<div class="line{best}"{choice}><span class="name">{escape(dot.label)}</span>'
         f'<svg viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" aria-hidden="true">{drawing}</svg>'
-        f'{number}</div>'
+        f"{number}</div>"
     )
 
 
