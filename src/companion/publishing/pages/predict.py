@@ -24,7 +24,7 @@ from companion.publishing.claims.ledger import PaperClaims
 from companion.publishing.claims.rows import NUMBERS, Row, key, repetitions, select
 from companion.publishing.claims.rules import Greater, Rule, Strict, Where, many
 
-_LEGEND = "Dot, whiskers, rings: mean, 95 % t-interval, the seeds. "
+_LEGEND = "Dot, whiskers, rings: mean, 95 % interval, the seeds. "
 _SYMBOLS = {"lambda": "λ", "beta": "β", "strength": "radius fraction"}
 _WIDTH, _HEIGHT, _EDGE = 300.0, 24.0, 8.0
 
@@ -245,7 +245,8 @@ def _said(
         line = Dot("Rank correlation", e.value, *_ends(e))
         return f"The rank correlation, taken seed by seed, is <b>{_n(e.value)}</b>{told}", (line,)
     if against:
-        (dot,) = [_dot("Measured", row, question) for row in used]
+        (of,) = [_dot("Measured", row, question) for row in used]
+        dot = Dot("Measured", of.value, *(against[0] + end for end in _ends(e)), of.values)
         apart = f"{_with(unit, abs(e.value))} {'above' if e.value > 0 else 'below'} {_with(unit, against[0])}"
         says = f"This run measures <b>{_with(unit, dot.value)}</b>{f', {apart}' * bool(against[0])}{told}"
         return says, (dot,)
