@@ -1,5 +1,5 @@
 """The command line: `companion run | sweep | build | check-site | list | claims | calibrate | record |
-clean | fetch`.
+clean | fetch | workshop`.
 
 Exit status: 0 done; 1 something ran and failed; 2 the user must fix what one line on stderr says.
 """
@@ -22,6 +22,7 @@ from companion.files import write_atomic
 from companion.publishing import paths
 from companion.publishing.paths import UserError
 from companion.publishing.running import listing, notebooks, records, runner
+from companion.publishing.workshop import command
 
 _PROFILE = click.option(
     "--profile", default="quick", show_default=True, help="Settings from notebooks/profiles/PROFILE."
@@ -208,6 +209,9 @@ def fetch(dataset: str) -> int:
         click.echo(f"companion: {dataset} was not fetched: {' '.join(str(error).split())}", err=True)
         return 1
     return 0
+
+
+cli.add_command(command.workshop)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
