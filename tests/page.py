@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bs4 import BeautifulSoup
+
 from tests.browser import opened
 from tests.chapter import ROOT
 
@@ -61,6 +63,12 @@ def built(run: Path, name: str, root: Path) -> Path:
     page = root / f"_build/html/notebooks/{name}.html"
     assert page.is_file(), done.stdout + done.stderr
     return page
+
+
+def waiting(page: Path) -> list[str]:
+    """The questions of a page that its run leaves without an answer: their names."""
+    soup = BeautifulSoup(page.read_text("utf-8"), "html.parser")
+    return [str(of["id"]) for of in soup.select("section.cmp-predict") if of.select_one(".wait")]
 
 
 def cut_off(page: Path, widths: list[int], folder: Path) -> list[str]:

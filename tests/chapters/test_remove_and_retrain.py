@@ -341,6 +341,7 @@ class TestSmoke:
     def test_nothing_on_its_page_is_cut_or_scrolls_sideways(self, smoke, tmp_path):
         built = page.built(smoke[3], NAME, tmp_path / "site")
         assert page.cut_off(built, [1400, 1280, 400], tmp_path) == []
+        assert page.waiting(built) == []
 
 
 JPEG = Path(os.environ.get("COMPANION_DATA", "")) / "cifar10-jpeg.tar.xz"

@@ -25,6 +25,7 @@ from companion.publishing.claims.rows import NUMBERS, Row, key, repetitions, sel
 from companion.publishing.claims.rules import Greater, Rule, Strict, Where, many
 
 _LEGEND = "Dot, whiskers, rings: mean, 95 % interval, the seeds. "
+_PAIRED = "Differences are judged as claims are: seed by seed. "
 _SYMBOLS = {"lambda": "λ", "beta": "β", "strength": "radius fraction"}
 _WIDTH, _HEIGHT, _EDGE = 300.0, 24.0, 8.0
 
@@ -456,6 +457,7 @@ def told(question: Question, of: Answer) -> dict[str, Any]:
 def revealed(question: Question, of: Answer, profile: str) -> str:
     """The answer as a fold, which works without the page's script."""
     legend = _LEGEND if any(d.values for d in of.dots) else ""
+    legend += _PAIRED if legend and len(of.dots) > 1 else ""
     return (
         f'<details class="answer"><summary>What the run says</summary><p class="says">{of.says}</p>'
         f"{picture(of, question.unit)}"
