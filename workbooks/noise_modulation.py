@@ -316,7 +316,7 @@ blind = -torch.ones_like(mean)
 
 # %% tags=["wrong"]
 # exercise blind
-blind = (images.x_train - mean).sign().mean(0).sign()  # a sign at every pixel, even where it is a toss
+blind = (images.x_train - mean).sign().mean(0).sign()  # even where it is a toss
 
 # %% tags=["wrong"]
 # exercise blind
@@ -332,7 +332,7 @@ sure = majority.abs().flatten().sort(descending=True).values
 kept = (sure.cumsum(0) / torch.arange(1, len(sure) + 1).sqrt()).argmax()
 best = level(torch.where(majority.abs() >= sure[kept], majority, 0.0)[None])
 reached, one_sign = level(blind[None]), level(torch.ones_like(x[:1]))
-told = f"{reached:.3f}, no more than one sign everywhere: at a pixel, on which side of the mean are "
+told = f"{reached:.3f}, no more than one sign everywhere: on which side of the mean are "
 assert reached > one_sign + 0.005, told + "most training images?"
 told = f"it scores {reached:.3f}; where is it better to say nothing than to guess?"
 assert reached >= one_sign + 0.8 * (best - one_sign), told
