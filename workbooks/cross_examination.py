@@ -223,7 +223,7 @@ for c in names[1:4]:
     for row in experiment.rank_correlations(table, given=c).to_dict("records"):
         between = [(row["x"], row["y"]), (row["x"], c), (row["y"], c)]
         given = [experiment.pair(pairs, *of)["value"] for of in between]
-        told = "what is left of a and of b is shorter than before: divide by both lengths, two roots"
+        told = "what is left of a and of b is shorter than before: divide by both lengths"
         assert abs(partial(*given) - row["value"]) < 1e-6, told
 
 # %% [markdown] tags=["instructor"]
@@ -478,7 +478,7 @@ left = "c"
 assert left in ("a", "b", "c", "d"), 'answer with one of "a", "b", "c", "d"'
 values = experiment.rank_correlations(table.assign(copy=table[L2]), given=L2)
 value = experiment.pair(values, "copy", ALPHA)["value"]
-told = "what is left of the copy's ranks after their line on the original's? Put it into the formula"
+told = "what is left of the copy's ranks after their line on the original's? Try the formula"
 assert left == ("d" if math.isnan(value) else "a"), told
 
 # %% [markdown] tags=["instructor"]
