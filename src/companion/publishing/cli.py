@@ -1,5 +1,5 @@
 """The command line: `companion run | sweep | build | check-site | list | claims | calibrate | record |
-clean | fetch`.
+clean | fetch | workshop`.
 
 Exit status: 0 done; 1 something ran and failed; 2 the user must fix what one line on stderr says.
 """
@@ -22,6 +22,7 @@ from companion.files import write_atomic
 from companion.publishing import paths
 from companion.publishing.paths import UserError
 from companion.publishing.running import listing, notebooks, records, runner
+from companion.publishing.workshop import command
 
 _PROFILE = click.option(
     "--profile", default="quick", show_default=True, help="Settings from notebooks/profiles/PROFILE."
@@ -110,17 +111,23 @@ def build(profile: str) -> int:
 
 
 @cli.command("check-site")
-def check_site() -> int:
-    """Look for missing pages, cells with errors and references that lead nowhere in the built book."""
+@click.option("--at", "address", default="", metavar="URL", help="Ask for every file of it there, instead.")
+def check_site(address: str) -> int:
+    """Look for missing pages, cells with errors and references that lead nowhere in the built book.
+
+    With --at, after it was published: every file is there, and is the one that was built.
+    """
     from companion.publishing.pages import site
 
     html = paths.root() / "_build" / "html"
     if not html.is_dir():
         raise UserError(f"no built book in {paths.shown(html)}; run `companion build` first")
-    problems = site.problems(html, paths.root())
+    if address and not address.startswith(("http://", "https://")):
+        raise UserError(f"--at {address}: write an address such as https://example.org/companion")
+    problems = site.published_problems(html, address) if address else site.problems(html, paths.root())
     for problem in problems:
         click.echo(problem)
-    click.echo(f"{len(problems)} problems in {paths.shown(html)}")
+    click.echo(f"{len(problems)} problems in {address or paths.shown(html)}")
     return 1 if problems else 0
 
 
@@ -208,6 +215,9 @@ def fetch(dataset: str) -> int:
         click.echo(f"companion: {dataset} was not fetched: {' '.join(str(error).split())}", err=True)
         return 1
     return 0
+
+
+cli.add_command(command.workshop)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
