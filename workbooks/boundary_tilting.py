@@ -3,7 +3,9 @@
 #
 # For two Gaussian classes everything can be written down: the best linear classifier, how far it is tilted, what an adversary does to it, and when standing upright is better. At the end of this workbook you will have derived the robust classifier of two Gaussians, measured the tilt of trained nets, and asked what an attack on images has to be compared with before one may say that it leaves the data.
 #
-# About 60 minutes. It goes with the chapter *Boundary tilting*; coordinates and pixels lie in $[0, 1]$.
+# About 60 minutes. The chapter is [Boundary tilting](../book/notebooks/boundary_tilting.html). Coordinates and pixels lie in $[0, 1]$.
+#
+# An answer stands in a cell that begins with `# exercise NAME`; keep that line. Write in place of `...`, run the cell, save the notebook, and let `companion workshop check` with the notebook's path say which answers are right.
 
 # %% tags=["parameters"]
 seed: int = 0  # draws the points and starts the nets
@@ -80,9 +82,12 @@ tilt = math.degrees(math.atan2(abs(n[1]), abs(n[0])))
 _right = metrics.angle(torch.linalg.solve(S, m), m)
 _given = float(tilt)
 assert abs(_given - math.radians(_right)) > 0.02, "that looks like radians: give degrees"
-assert abs(_given - metrics.angle(S @ m, m)) > 0.5, "the normal has the inverse of the covariance in it"
+assert abs(_given - metrics.angle(S @ m, m)) > 0.5, (
+    "the normal has the inverse of the covariance in it"
+)
 assert abs(_given - _right) < 0.5, (
-    "use the cosine: the scalar product of the normal and m, over the product of their lengths; m is not the first axis"
+    "use the cosine: the scalar product of the normal and m, over the product of their lengths; "
+    "m is not the first axis"
 )
 
 # %% [markdown] tags=["instructor"]
@@ -91,7 +96,7 @@ assert abs(_given - _right) < 0.5, (
 # **Ask next.** Which covariance gives no tilt at all? ($\Sigma = \sigma^2 I$, or any with $m$ as an eigenvector.)
 
 # %% [markdown] tags=["exercise"]
-# ## robust: the best classifier under attack
+# ## shrink: the best classifier under attack
 #
 # *15 minutes.* Let a linear classifier with unit normal $n$ bisect the segment of the means. Under l2 attacks of radius ε its error is
 #
@@ -102,13 +107,13 @@ assert abs(_given - _right) < 0.5, (
 # Write `robust_normal(m, S, eps)`: the unit normal, a tensor (2,), with the least error. You may search; the plane has only 360 degrees. You may also set the derivative to zero, which shows that the answer is $(\Sigma + \lambda I)^{-1}m$ with some $\lambda \ge 0$.
 
 # %% tags=["stub"]
-# exercise robust
+# exercise shrink
 def robust_normal(m, S, eps):
     """Unit normal (2,) of the linear classifier of least error under l2 attacks of radius eps."""
     ...
 
 # %% tags=["solution"]
-# exercise robust
+# exercise shrink
 def robust_normal(m, S, eps):
     """Unit normal (2,) of the linear classifier of least error under l2 attacks of radius eps."""
     best, most = None, -math.inf
@@ -121,18 +126,18 @@ def robust_normal(m, S, eps):
     return best
 
 # %% tags=["wrong"]
-# exercise robust
+# exercise shrink
 def robust_normal(m, S, eps):
     n = torch.linalg.solve(S, m)  # the radius plays no part
     return n / n.norm()
 
 # %% tags=["wrong"]
-# exercise robust
+# exercise shrink
 def robust_normal(m, S, eps):
     return m / m.norm()  # robust at any price
 
 # %% tags=["wrong"]
-# exercise robust
+# exercise shrink
 def robust_normal(m, S, eps):
     best, most = None, -math.inf
     for degrees in range(0, 360):
@@ -143,7 +148,7 @@ def robust_normal(m, S, eps):
     return best
 
 # %% tags=["check"]
-# check robust
+# check shrink
 _half = m.norm().item() / 2
 
 
@@ -161,8 +166,10 @@ for _share in (0.0, 0.1, 0.3, 0.6, 0.9):
     _degrees = torch.arange(-9000, 9000, dtype=torch.float64) / 100
     _best = metrics.linear_z(m, S, _degrees, _eps).max().item()
     assert _z(_n, _eps) > 0.99 * _best, (
-        f"at a radius of {_share:g} times half the distance of the means another normal has the lower error: "
-        "does your normal turn as the radius grows, and does it maximise the fraction in the formula?"
+        f"at a radius of {_share:g} times half the distance of the means another normal has the "
+        "lower error: "
+        "does your normal turn as the radius grows, and does it maximise the fraction in the "
+        "formula?"
     )
 
 # %% [markdown] tags=["instructor"]
@@ -214,10 +221,12 @@ _right = ((_tilted @ m / 2 * _s[0] - _up @ m / 2 * _s[1]) / (_s[0] - _s[1])).ite
 _edge = (_tilted @ m / 2).item()
 _given = float(crossing)
 assert abs(_given / _edge - 1) > 0.01, (
-    "there the tilted classifier is no better than guessing: the upright one overtook it long before"
+    "there the tilted classifier is no better than guessing: the upright one overtook it long "
+    "before"
 )
 assert abs(_given / _right - 1) < 0.01, (
-    "set the two fractions of the formula equal, each with its own standard deviation, and solve for the radius"
+    "set the two fractions of the formula equal, each with its own standard deviation, and solve "
+    "for the radius"
 )
 
 # %% [markdown] tags=["instructor"]
@@ -235,13 +244,13 @@ assert abs(_given / _right - 1) < 0.01, (
 # %% tags=["stub"]
 # exercise normal
 def normal_of(net, a, b):
-    """Unit normal (D,) of the net's boundary where the segment from a to b crosses it, towards b's class."""
+    """Unit normal (D,) of the boundary where it crosses the segment a to b, towards b's class."""
     ...
 
 # %% tags=["solution"]
 # exercise normal
 def normal_of(net, a, b):
-    """Unit normal (D,) of the net's boundary where the segment from a to b crosses it, towards b's class."""
+    """Unit normal (D,) of the boundary where it crosses the segment a to b, towards b's class."""
     own, other = net(torch.stack([a, b])).argmax(1).tolist()
     low, high = 0.0, 1.0
     for _ in range(40):
@@ -303,10 +312,13 @@ _a, _b = torch.full((2, 1, 1), 0.1), torch.full((2, 1, 1), 0.9)
 _at = (math.sqrt(3) - 1) / 2  # u = v there
 _known = torch.tensor([2 * _at, 1.0])
 _found = normal_of(_Curved(), _a, _b)
-assert torch.is_tensor(_found) and _found.shape == (2,), "return a tensor with one entry for each coordinate"
+assert torch.is_tensor(_found) and _found.shape == (2,), (
+    "return a tensor with one entry for each coordinate"
+)
 assert abs(_found.norm().item() - 1) < 1e-3, "the normal has to have length 1"
 assert metrics.angle(_found, _known) < 1, (
-    "wrong for a net with a curved boundary: look for the place where the decision changes, and take the gradient "
+    "wrong for a net with a curved boundary: look for the place where the decision changes, and "
+    "take the gradient "
     "of the difference of the two logits there"
 )
 assert metrics.angle(normal_of(_Curved(), _b, _a), -_known) < 1, (
@@ -332,13 +344,13 @@ for _net in (standard, robust):
 # %% tags=["stub"]
 # exercise outside
 def share_outside(step, x_train, k):
-    """Share of each step's length that lies outside the plane of k principal components: (B,), in [0, 1]."""
+    """Share of each step's length outside the plane of k principal components: (B,)."""
     ...
 
 # %% tags=["solution"]
 # exercise outside
 def share_outside(step, x_train, k):
-    """Share of each step's length that lies outside the plane of k principal components: (B,), in [0, 1]."""
+    """Share of each step's length outside the plane of k principal components: (B,)."""
     flat = x_train.flatten(1).double()
     centred = flat - flat.mean(0)
     axes = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -k:]
@@ -379,31 +391,43 @@ def share_outside(step, x_train, k):
 # %% tags=["check"]
 # check outside
 _mean = images.x_train.mean(0)
-_steps = torch.cat([attacked[:20] - x[:20], (images.x_train[:20] - images.x_train[20:40]), _mean[None]])
+_steps = torch.cat(
+    [attacked[:20] - x[:20], (images.x_train[:20] - images.x_train[20:40]), _mean[None]]
+)
 _found = share_outside(_steps.clone(), images.x_train, dimensions)
-assert torch.is_tensor(_found) and _found.shape == (len(_steps),), "return one number for each step"
-assert (_found >= -1e-6).all() and (_found <= 1 + 1e-6).all(), "a share of a length lies between 0 and 1"
+assert torch.is_tensor(_found) and _found.shape == (len(_steps),), (
+    "return one number for each step"
+)
+assert (_found >= -1e-6).all() and (_found <= 1 + 1e-6).all(), (
+    "a share of a length lies between 0 and 1"
+)
 _in = metrics.principal_projection(_mean + _steps, images.x_train, dimensions=dimensions) - _mean
 _right = (_steps - _in).flatten(1).norm(dim=1) / _steps.flatten(1).norm(dim=1)
 assert (_found[20:40] - _right[20:40]).abs().max() < 0.01, (
-    "wrong for the step from one image to another: centre the images to find the components, not the step; take the "
-    "components of largest variance; and the two parts of a step are the sides of a right-angled triangle"
+    "wrong for the step from one image to another: centre the images to find the components, not "
+    "the step; take the "
+    "components of largest variance; and the two parts of a step are the sides of a right-angled "
+    "triangle"
 )
-assert (_found - _right).abs().max() < 0.01, "right for steps between images, wrong for others: is anything centred?"
+assert (_found - _right).abs().max() < 0.01, (
+    "right for steps between images, wrong for others: is anything centred?"
+)
 
 # %% [markdown] tags=["instructor"]
 # **What goes wrong.** The step is centred like an image; `eigh` sorts upwards, so the first k columns are the k directions in which images vary least; lengths of the two parts are added up as if they lay on a line.
 #
 # **Ask next.** Why does the chapter's distance from the plane, $\lVert x^* - \pi(x^*)\rVert$, mix two things that this share keeps apart? (It contains the distance of the image itself.)
 
+# %% [markdown]
+# **Predict.** How much of an attack's length lies outside the plane of 10 principal components, on average, in per cent?
+
 # %% tags=["stub"]
 # predict share
-prediction = ...  # your guess: which share of an attack's length lies outside the plane of 10 components, in per cent?
+prediction = ...  # per cent of an attack's length
 
 # %% tags=["solution"]
 # predict share
 prediction = 50
-
 
 # %%
 def picture():
@@ -413,54 +437,63 @@ def picture():
     rows, told = [], []
     for name, moved in (("attack", attacked), ("random step", chance)):
         mean, step = images.x_train.mean(0), moved - x
-        inside = metrics.principal_projection(mean + step, images.x_train, dimensions=dimensions) - mean
+        inside = (
+            metrics.principal_projection(mean + step, images.x_train, dimensions=dimensions) - mean
+        )
         share = (step - inside).flatten(1).norm(dim=1) / step.flatten(1).norm(dim=1)
         rows.append((name, [step[0], inside[0], step[0] - inside[0]]))
         told.append(f"{name} {100 * share.mean():.1f} %")
-    finding = f"Mean share of a step's length outside the plane of {dimensions} components: {', '.join(told)}. Both are clipped to [0, 1]."
+    finding = (
+        f"Mean share of a step's length outside the plane of {dimensions} components: "
+        f"{', '.join(told)}. Both are clipped to [0, 1]."
+    )
     fig = plots.gallery(rows, columns=["step", "in the plane", "outside"])
-    return plots.show(fig, alt="An attack and a random step, in and outside the plane.", finding=finding)
-
+    return plots.show(
+        fig, alt="An attack and a random step, in and outside the plane.", finding=finding
+    )
 
 # %%
 reveal(prediction, picture)
 
 # %% [markdown] tags=["exercise"]
-# ## chance: what would a step do that knows nothing?
+# ## reference: what would a step do that knows nothing?
 #
 # *5 minutes.* "Most of the attack lies outside the plane." Before that means anything one has to know what a random step does. Let a step point in a direction drawn uniformly from all directions of the pixels. Which share of its *squared* length lies outside the plane of `dimensions` components, on average?
 #
 # Answer: `chance`, a number in $[0, 1]$, right to 0.002. Do not draw anything: the images have `images.x_train[0].numel()` pixels.
 
 # %% tags=["stub"]
-# exercise chance
+# exercise reference
 chance = ...
 
 # %% tags=["solution"]
-# exercise chance
+# exercise reference
 chance = 1 - dimensions / images.x_train[0].numel()
 
 # %% tags=["wrong"]
-# exercise chance
+# exercise reference
 chance = 0.5  # as much in the plane as outside
 
 # %% tags=["wrong"]
-# exercise chance
+# exercise reference
 chance = dimensions / images.x_train[0].numel()  # inside
 
 # %% tags=["wrong"]
-# exercise chance
+# exercise reference
 chance = math.sqrt(1 - dimensions / images.x_train[0].numel())  # of the length
 
 # %% tags=["check"]
-# check chance
+# check reference
 _pixels = images.x_train[0].numel()
 _right = 1 - dimensions / _pixels
 _given = float(chance)
-assert abs(_given - math.sqrt(_right)) > 0.002, "that is the share of the length; asked is that of the squared length"
+assert abs(_given - math.sqrt(_right)) > 0.002, (
+    "that is the share of the length; asked is that of the squared length"
+)
 assert abs(_given - dimensions / _pixels) > 0.002, "that is the share inside the plane"
 assert abs(_given - _right) < 0.002, (
-    "write the step in a basis whose first axes span the plane: how much of the squared length does one axis get?"
+    "write the step in a basis whose first axes span the plane: how much of the squared length "
+    "does one axis get?"
 )
 
 # %% [markdown] tags=["instructor"]

@@ -3,7 +3,9 @@
 #
 # Images of two blocks: one shows a digit that decides the label, the other the same patch in every image. If gradients mark what a net uses, they should leave the patch alone. At the end of this workbook you will have measured whether they do, painted a net's map without touching its decisions, and built a net that leaks nothing.
 #
-# About 55 minutes. It goes with the chapter *Feature leakage*; pixels lie in $[0, 1]$, the coordinates of the toy in $[-1, 1]$.
+# About 55 minutes. The chapter is [Feature leakage](../book/notebooks/feature_leakage.html). Pixels lie in $[0, 1]$, the coordinates of the toy in $[-1, 1]$.
+#
+# An answer stands in a cell that begins with `# exercise NAME`; keep that line. Write in place of `...`, run the cell, save the notebook, and let `companion workshop check` with the notebook's path say which answers are right.
 
 # %% tags=["parameters"]
 seed: int = 0  # of the nets
@@ -49,7 +51,6 @@ def null_share(net, x, null):
     """Share of |gradient of the lead| on the null block of every image: (N,), in [0, 1]."""
     ...
 
-
 # %% tags=["solution"]
 # exercise mass
 def null_share(net, x, null):
@@ -60,7 +61,6 @@ def null_share(net, x, null):
     size = torch.autograd.grad(lead.sum(), x)[0].abs()
     return (size * null).flatten(1).sum(1) / size.flatten(1).sum(1)
 
-
 # %% tags=["wrong"]
 # exercise mass
 def null_share(net, x, null):
@@ -69,7 +69,6 @@ def null_share(net, x, null):
     size = torch.autograd.grad(logit.sum(), x)[0].abs()
     return (size * null).flatten(1).sum(1) / size.flatten(1).sum(1)
 
-
 # %% tags=["wrong"]
 # exercise mass
 def null_share(net, x, null):
@@ -77,7 +76,6 @@ def null_share(net, x, null):
     two = net(x).topk(2, dim=1).values
     g = torch.autograd.grad((two[:, 0] - two[:, 1]).sum(), x)[0]  # signed: values cancel
     return (g * null).flatten(1).sum(1) / g.flatten(1).sum(1)
-
 
 # %% tags=["wrong"]
 # exercise mass
@@ -88,7 +86,6 @@ def null_share(net, x, null):
     size = torch.autograd.grad(lead.sum(), x)[0].abs()
     return (size * null).flatten(1).sum(1) / size.flatten(1).sum(1)
 
-
 # %% tags=["wrong"]
 # exercise mass
 def null_share(net, x, null):
@@ -96,7 +93,6 @@ def null_share(net, x, null):
     two = net(x).topk(2, dim=1).values
     size = torch.autograd.grad((two[:, 0] - two[:, 1]).sum(), x)[0].abs()
     return size[null].sum() / size.sum()  # one number for all images
-
 
 # %% tags=["check"]
 # check mass
@@ -112,20 +108,25 @@ def _share(net, x, null):
 
 
 _found = null_share(net, x.clone(), null.clone())
-assert torch.is_tensor(_found) and _found.shape == (len(x),), "return one number for each image, (N,)"
+assert torch.is_tensor(_found) and _found.shape == (len(x),), (
+    "return one number for each image, (N,)"
+)
 assert ((_found >= -1e-6) & (_found <= 1 + 1e-6)).all(), (
     "a share lies between 0 and 1: take absolute values before anything is added up"
 )
 _moved = null_share(_Shifted(), x.clone(), null.clone())
 assert (_moved - _found).abs().max() < 0.01, (
-    "adding the same function to all logits changes no decision, but your share: which gradient is it of?"
+    "adding the same function to all logits changes no decision, but your share: which gradient "
+    "is it of?"
 )
 assert (_found - _share(net, x, null)).abs().max() < 0.005, "wrong for the net of the set-up"
 with torch.random.fork_rng(devices=[]):
     torch.manual_seed(seed)
     _three = nn.Sequential(nn.Flatten(), nn.Linear(1568, 16), nn.Tanh(), nn.Linear(16, 3))
 _gap = (null_share(_three, x.clone(), null.clone()) - _share(_three, x, null)).abs().max()
-assert _gap < 0.005, "wrong for a net of three classes: which is predicted, and which is next, image by image?"
+assert _gap < 0.005, (
+    "wrong for a net of three classes: which is predicted, and which is next, image by image?"
+)
 
 # %% [markdown] tags=["instructor"]
 # **What goes wrong.** The gradient is that of one logit; signs are kept; one ratio is formed over all images together, so that images with large gradients count most.
@@ -143,7 +144,6 @@ prediction = ...  # two numbers, such as (10, 10)
 # predict share
 prediction = (10, 10)
 
-
 # %%
 def picture():
     sets = {"above or below": (net, x, null), "always above": (net_top, x_top, null_top)}
@@ -152,10 +152,13 @@ def picture():
         maps = metrics.lead_gradient(of, pictures)
         told.append(f"{name} {100 * metrics.mass_on(maps, where).mean():.0f} %")
         rows.append((name, [pictures[0], *maps[:1], pictures[1], *maps[1:2]]))
-    fig = plots.gallery([(n, p[1::2]) for n, p in rows], columns=["first image", "second image"], cell=1.3)
+    fig = plots.gallery(
+        [(n, p[1::2]) for n, p in rows], columns=["first image", "second image"], cell=1.3
+    )
     finding = f"Gradients of the lead. Mean share of |g| on the null block: {', '.join(told)}."
-    return plots.show(fig, alt="Gradients at two images of each set.", finding=finding, width="22rem")
-
+    return plots.show(
+        fig, alt="Gradients at two images of each set.", finding=finding, width="22rem"
+    )
 
 # %%
 reveal(prediction, picture)
@@ -198,7 +201,8 @@ _masses = metrics.mass_on(
     metrics.lead_gradient(_net, _pair), torch.stack([null[_below][0], null[~_below][0]])
 )
 assert abs(float(linear) - _masses.mean().item()) < 0.01, (
-    "how does the gradient of a linear net depend on the image? Add the shares of the upper and the lower block"
+    "how does the gradient of a linear net depend on the image? Add the shares of the upper and "
+    "the lower block"
 )
 
 # %% [markdown] tags=["instructor"]
@@ -219,7 +223,6 @@ def paint(net, where):
     """A net with the decisions and probabilities of `net` whose logit gradient lies on `where`."""
     ...
 
-
 # %% tags=["solution"]
 # exercise paint
 def paint(net, where):
@@ -230,7 +233,6 @@ def paint(net, where):
 
     return painted
 
-
 # %% tags=["wrong"]
 # exercise paint
 def paint(net, where):
@@ -240,18 +242,15 @@ def paint(net, where):
 
     return painted
 
-
 # %% tags=["wrong"]
 # exercise paint
 def paint(net, where):
     return lambda x: net(x * where)  # looks elsewhere, and decides otherwise
 
-
 # %% tags=["wrong"]
 # exercise paint
 def paint(net, where):
     return lambda x: net(x) + 100 * where.sum()  # a constant has no gradient
-
 
 # %% tags=["check"]
 # check paint
@@ -265,14 +264,18 @@ for _rows in (slice(28, None), slice(0, 14)):
     with torch.no_grad():
         _before = net(x)
     assert _logits.shape == _before.shape, "the new net has to return logits of the same shape"
-    assert _logits.argmax(1).equal(_before.argmax(1)), "a decision has changed: what may one add to all logits?"
+    assert _logits.argmax(1).equal(_before.argmax(1)), (
+        "a decision has changed: what may one add to all logits?"
+    )
     assert (_logits.softmax(1) - _before.softmax(1)).abs().max() < 0.02, (
-        "the probabilities have changed. If you added the same to both logits, it may be so large that rounding shows"
+        "the probabilities have changed. If you added the same to both logits, it may be so "
+        "large that rounding shows"
     )
     _g = torch.autograd.grad(_logits.amax(1).sum(), _point)[0]
     _shares = metrics.mass_on(_g, _here)
     assert _shares.min() >= 0.9, (
-        f"at one image only {_shares.min():.0%} of |gradient of the logit| lies there: the gradient of what you "
+        f"at one image only {_shares.min():.0%} of |gradient of the logit| lies there: the "
+        "gradient of what you "
         "add has to outweigh that of the net"
     )
 
@@ -322,7 +325,10 @@ _lower[:, :, 28:] = True
 _map = drawn[None].double()
 _mass, _energy = (metrics.mass_on(of, _lower).item() for of in (_map, _map.square()))
 assert _mass >= 0.5 - 1e-6, f"only {_mass:.0%} of |g| lies on the lower block"
-assert _energy <= 0.05, f"{_energy:.0%} of the squares lie on the lower block: few large entries outweigh many small ones"
+assert _energy <= 0.05, (
+    f"{_energy:.0%} of the squares lie on the lower block: few large entries outweigh many small "
+    "ones"
+)
 
 # %% [markdown] tags=["instructor"]
 # **What goes wrong.** Everything is made larger above, which moves both numbers. What matters is that the entries below are many and small.
@@ -339,40 +345,38 @@ assert _energy <= 0.05, f"{_energy:.0%} of the squares lie on the lower block: f
 # %% tags=["stub"]
 # exercise honest
 def honest(v):
-    """One number for each point v (N, d), with the sign of its label and a gradient at its own coordinate."""
+    """One number for each point v (N, d): the sign of its label, a gradient at its own place."""
     ...
-
 
 # %% tags=["solution"]
 # exercise honest
 def honest(v):
-    """One number for each point v (N, d), with the sign of its label and a gradient at its own coordinate."""
-    return (torch.relu(v - 0.5) - torch.relu(-v - 0.5)).sum(1)  # a unit is silent around the other points
-
+    """One number for each point v (N, d): the sign of its label, a gradient at its own place."""
+    return (torch.relu(v - 0.5) - torch.relu(-v - 0.5)).sum(
+        1
+    )  # a unit is silent around the other points
 
 # %% tags=["wrong"]
 # exercise honest
 def honest(v):
     return v.sum(1)  # linear
 
-
 # %% tags=["wrong"]
 # exercise honest
 def honest(v):
-    return (torch.relu(v) - torch.relu(-v)).sum(1)  # a unit for each point, but linear all the same
-
+    return (torch.relu(v) - torch.relu(-v)).sum(
+        1
+    )  # a unit for each point, but linear all the same
 
 # %% tags=["wrong"]
 # exercise honest
 def honest(v):
     return v.pow(3).sum(1)  # an honest gradient at the points, but many small moves add up
 
-
 # %% tags=["wrong"]
 # exercise honest
 def honest(v):
     return v.gather(1, v.abs().argmax(1, keepdim=True)).squeeze(1).sign()  # a sign has no gradient
-
 
 # %% tags=["check"]
 # check honest
@@ -387,14 +391,17 @@ _own = (_g * _v.detach()).abs().sum(1)
 assert (_own > 1e-6).all(), "at some point the gradient is zero at the signal, too"
 _other = (_g.abs() * (1 - _v.detach().abs())).amax(1)
 assert (_other <= 1e-3 * _own).all(), (
-    "the gradient marks other coordinates: what makes a unit for one coordinate silent near the other points?"
+    "the gradient marks other coordinates: what makes a unit for one coordinate silent near the "
+    "other points?"
 )
 _generator = torch.Generator().manual_seed(seed)
 _moves = torch.rand(200, 1, d, generator=_generator).sub(0.5).sign() * 0.45
 _moves = torch.cat([_moves, torch.full((1, 1, d), 0.45), torch.full((1, 1, d), -0.45)])
 _moved = (_v.detach() + _moves).flatten(0, 1)
 _right = honest(_moved).view(-1, 2 * d) * _label > 0
-assert _right.all(), "moving all coordinates by 0.45 changes a decision: small values must not add up"
+assert _right.all(), (
+    "moving all coordinates by 0.45 changes a decision: small values must not add up"
+)
 
 # %% [markdown] tags=["instructor"]
 # **What goes wrong.** One unit for each point, $\mathrm{relu}(v_j) - \mathrm{relu}(-v_j)$, looks honest and is the linear function $\sum_j v_j$. It takes a bias: a unit must be silent *around* the other points. Odd powers are honest at the points; only high ones are robust.
@@ -440,7 +447,9 @@ _given = float(diffroar)
 if abs(_given - _right) > 0.5:
     assert abs(_given - 2 * _right) > 0.5, "where the signal is not shown a net can still guess"
     assert abs(_given + _right) > 0.5, "the sign: first minus last"
-    raise AssertionError("what does a net see at a point whose signal is hidden, and how often is it then right?")
+    raise AssertionError(
+        "what does a net see at a point whose signal is hidden, and how often is it then right?"
+    )
 
 # %% [markdown] tags=["instructor"]
 # **What goes wrong.** A net without the signal is thought to be always wrong. It guesses, so only half of the difference is left.

@@ -3,7 +3,9 @@
 #
 # ROAR removes the pixels that a map ranks first, retrains a net on what is left and calls the map good if the net has become bad. At the end of this workbook you will have written the mask, beaten a net's own maps with one order for all images, read a net's decisions off masks that show nothing, and fooled KAR, the mirror image of ROAR, with maps that have never seen a pixel.
 #
-# About 60 minutes. It goes with the chapter *Remove and retrain*; pixels lie in $[0, 1]$.
+# About 60 minutes. The chapter is [Remove and retrain](../book/notebooks/remove_and_retrain.html). Pixels lie in $[0, 1]$.
+#
+# An answer stands in a cell that begins with `# exercise NAME`; keep that line. Write in place of `...`, run the cell, save the notebook, and let `companion workshop check` with the notebook's path say which answers are right.
 
 # %% tags=["parameters"]
 seed: int = 0  # of the net, of random orders and of the retrained nets
@@ -35,12 +37,12 @@ own_train, own_test = (
 )
 with torch.no_grad():
     decided_train, decided_test = net(images.x_train).argmax(1), net(images.x_test).argmax(1)
-fill = saliency.fill_value(images.x_train, "channel_mean")  # takes the place of a removed pixel, (1, 1, 1)
-
+fill = saliency.fill_value(
+    images.x_train, "channel_mean"
+)  # takes the place of a removed pixel, (1, 1, 1)
 
 # %% [markdown]
 # `masked` cuts masks from maps, and `left` is the test accuracy, in per cent, of a net retrained and tested on masked images: with `remove="largest"` the pixels ranked first are gone (ROAR), with `remove="smallest"` the last ones (KAR).
-
 
 # %%
 def masked(x, maps, remove="largest", shows="image"):
@@ -56,60 +58,54 @@ def left(maps_train, maps_test, remove="largest"):
     retrained, _ = train(replace(recipe, epochs=8, seed=1000 + seed), seen)
     return 100 * metrics.fraction_correct(retrained, seen)
 
-
 # %% [markdown] tags=["exercise"]
-# ## mask: write ROAR's mask
+# ## roar: write ROAR's mask
 #
 # *12 minutes.* A pixel's score is the absolute value of the map, summed over the channels. In every image the `round(fraction * H * W)` pixels with the largest scores are replaced, in all channels, by `fill`.
 #
 # Write `remove_first(x, maps, fraction, fill)` with images and maps (B, C, H, W) and fill (C, 1, 1), without `saliency.masked`. It returns new images and leaves `x` alone.
 
 # %% tags=["stub"]
-# exercise mask
+# exercise roar
 def remove_first(x, maps, fraction, fill):
-    """x with round(fraction * H * W) pixels of every image replaced, those with the largest scores first."""
+    """x with round(fraction * H * W) pixels of every image replaced, largest scores first."""
     ...
 
-
 # %% tags=["solution"]
-# exercise mask
+# exercise roar
 def remove_first(x, maps, fraction, fill):
-    """x with round(fraction * H * W) pixels of every image replaced, those with the largest scores first."""
+    """x with round(fraction * H * W) pixels of every image replaced, largest scores first."""
     scores = maps.abs().sum(1).flatten(1)
     count = round(fraction * scores.shape[1])
     first = scores.argsort(dim=1, descending=True)[:, :count]
     gone = torch.zeros_like(scores).scatter(1, first, 1.0) == 1
     return torch.where(gone.view(len(x), 1, *x.shape[2:]), fill, x)
 
-
 # %% tags=["wrong"]
-# exercise mask
+# exercise roar
 def remove_first(x, maps, fraction, fill):
     scores = maps.sum(1).flatten(1)  # large negative gradients count as small
     first = scores.argsort(dim=1, descending=True)[:, : round(fraction * scores.shape[1])]
     gone = torch.zeros_like(scores).scatter(1, first, 1.0) == 1
     return torch.where(gone.view(len(x), 1, *x.shape[2:]), fill, x)
 
-
 # %% tags=["wrong"]
-# exercise mask
+# exercise roar
 def remove_first(x, maps, fraction, fill):
     scores = maps.abs().sum(1, keepdim=True)
     threshold = scores.flatten().quantile(1 - fraction)  # one threshold for the whole batch
     return torch.where(scores > threshold, fill, x)
 
-
 # %% tags=["wrong"]
-# exercise mask
+# exercise roar
 def remove_first(x, maps, fraction, fill):
     scores = maps.abs().flatten(1)  # every channel on its own
     first = scores.argsort(dim=1, descending=True)[:, : round(fraction * scores.shape[1])]
     gone = torch.zeros_like(scores).scatter(1, first, 1.0) == 1
     return torch.where(gone.view_as(x), fill, x)
 
-
 # %% tags=["check"]
-# check mask
+# check roar
 _generator = torch.Generator().manual_seed(seed)
 _x = torch.rand(6, 3, 9, 7, generator=_generator)
 _maps = torch.randn(_x.shape, generator=_generator) * torch.arange(1.0, 7.0).view(-1, 1, 1, 1)
@@ -122,7 +118,8 @@ _gone = _found != _before
 assert (_gone.all(1) == _gone.any(1)).all(), "a pixel goes in all its channels or in none"
 _count = round(fraction * 63)
 assert (_gone[:, 0].flatten(1).sum(1) == _count).all(), (
-    f"not every image lost {_count} of its 63 pixels: the count is per image, whatever the map's scale"
+    f"not every image lost {_count} of its 63 pixels: the count is per image, whatever the map's "
+    "scale"
 )
 _places = saliency.ranks(_maps, generator=_generator)
 _right = saliency.masked(_before, _places, fraction, fill=_fill)
@@ -184,7 +181,6 @@ prediction = ...  # "own" or "random"
 # predict worse
 prediction = "own"
 
-
 # %%
 def picture():
     generator = torch.Generator().manual_seed(seed)
@@ -192,49 +188,55 @@ def picture():
     told = f"own maps {left(own_train, own_test):.0f} %, a random order {left(*random):.0f} %"
     few = plots.one_of_each(images.y_test, 6)
     rows = [("image", images.x_test[few])]
-    rows += [(n, masked(images.x_test, m)[few]) for n, m in (("own", own_test), ("random", random[1]))]
+    rows += [
+        (n, masked(images.x_test, m)[few]) for n, m in (("own", own_test), ("random", random[1]))
+    ]
     fig = plots.gallery([(name, list(pictures)) for name, pictures in rows], pixels="all")
-    finding = f"{fraction:.0%} of the pixels gone. Accuracy of a net retrained on such images: {told}."
+    finding = (
+        f"{fraction:.0%} of the pixels gone. Accuracy of a net retrained on such images: {told}."
+    )
     return plots.show(fig, alt="Six images, whole and masked in two ways.", finding=finding)
-
 
 # %%
 reveal(prediction, picture)
 
 # %% [markdown] tags=["exercise"]
-# ## order: beat the net's own maps
+# ## outrank: beat the net's own maps
 #
 # *10 minutes.* Find **one** order for all images that does more harm: at most two fifths of the accuracy that the net's own maps leave. Try orders with `left(order, order)`.
 #
 # Answer: `order`, a tensor (1, 28, 28); the pixels with the largest values go first. You may use everything of the training images and of the net, but no test image.
 
 # %% tags=["stub"]
-# exercise order
+# exercise outrank
 order = ...
 
 # %% tags=["solution"]
-# exercise order
+# exercise outrank
 order = images.x_train.std(0)  # pixels that vary; own_train.abs().mean(0) does it too at 0.9
 
 # %% tags=["wrong"]
-# exercise order
+# exercise outrank
 order = own_train.abs()  # one order for each image
 
 # %% tags=["wrong"]
-# exercise order
+# exercise outrank
 order = -images.x_train.std(0) + images.x_train.std(0).max()  # the dull pixels first
 
 # %% tags=["wrong"]
-# exercise order
+# exercise outrank
 order = torch.rand(1, 28, 28, generator=torch.Generator().manual_seed(1))
 
 # %% tags=["check"]
-# check order
-assert torch.is_tensor(order) and order.shape == (1, 28, 28), "one order for all images: a tensor (1, 28, 28)"
+# check outrank
+assert torch.is_tensor(order) and order.shape == (1, 28, 28), (
+    "one order for all images: a tensor (1, 28, 28)"
+)
 assert order.isfinite().all(), "the order holds values that are not finite"
 _theirs, _own = left(order, order), left(own_train, own_test)
 assert _theirs <= 0.4 * _own, (
-    f"your order leaves {_theirs:.0f} %, the net's own maps {_own:.0f} %. Which pixels could any net use, "
+    f"your order leaves {_theirs:.0f} %, the net's own maps {_own:.0f} %. Which pixels could any "
+    "net use, "
     "in whatever image? You need not ask a gradient"
 )
 
@@ -253,23 +255,20 @@ assert _theirs <= 0.4 * _own, (
 # %% tags=["stub"]
 # exercise read
 def read(masks_train, decided_train, masks_test):
-    """The decisions that belong to the test masks, (M,), learnt from training masks and their decisions."""
+    """The decisions that belong to the test masks, (M,), learnt from the training masks."""
     ...
-
 
 # %% tags=["solution"]
 # exercise read
 def read(masks_train, decided_train, masks_test):
-    """The decisions that belong to the test masks, (M,), learnt from training masks and their decisions."""
+    """The decisions that belong to the test masks, (M,), learnt from the training masks."""
     averages = torch.stack([masks_train[decided_train == k].mean(0).flatten() for k in range(10)])
     return torch.cdist(masks_test.flatten(1), averages).argmin(1)
-
 
 # %% tags=["wrong"]
 # exercise read
 def read(masks_train, decided_train, masks_test):
     return decided_train.mode().values.expand(len(masks_test))  # the most common one
-
 
 # %% tags=["wrong"]
 # exercise read
@@ -277,28 +276,41 @@ def read(masks_train, decided_train, masks_test):
     averages = torch.stack([masks_train[decided_train == k].mean(0).flatten() for k in range(10)])
     return torch.cdist(masks_test.flatten(1), averages).argmax(1)  # the farthest
 
-
 # %% tags=["wrong"]
 # exercise read
 def read(masks_train, decided_train, masks_test):
     averages = torch.stack([masks_train[decided_train == k].mean(0).flatten() for k in range(10)])
     return torch.cdist(masks_test.flatten(1), averages)  # distances, not decisions
 
-
 # %% tags=["check"]
 # check read
-_masks = [masked(x, m, shows="mask") for x, m in ((images.x_train, own_train), (images.x_test, own_test))]
+_masks = [
+    masked(x, m, shows="mask") for x, m in ((images.x_train, own_train), (images.x_test, own_test))
+]
 _found = read(_masks[0].clone(), decided_train.clone(), _masks[1].clone())
-assert torch.is_tensor(_found) and _found.shape == (len(_masks[1]),), "return one decision for each test mask"
+assert torch.is_tensor(_found) and _found.shape == (len(_masks[1]),), (
+    "return one decision for each test mask"
+)
 _share = (_found.long() == decided_test).double().mean().item()
 assert _share >= 0.6, (
-    f"right for {_share:.0%} of the masks: where are the holes, on average, when the net decides for a class?"
+    f"right for {_share:.0%} of the masks: where are the holes, on average, when the net decides "
+    "for a class?"
 )
 _generator = torch.Generator().manual_seed(seed)
 _random = [torch.rand(x.shape, generator=_generator) for x in (images.x_train, images.x_test)]
-_masks = [masked(x, m, shows="mask") for x, m in zip((images.x_train, images.x_test), _random, strict=True)]
-_share = (read(_masks[0], decided_train.clone(), _masks[1]).long() == decided_test).double().mean().item()
-assert _share < 0.3, "it reads decisions off random masks too: it must look at nothing but the masks"
+_masks = [
+    masked(x, m, shows="mask")
+    for x, m in zip((images.x_train, images.x_test), _random, strict=True)
+]
+_share = (
+    (read(_masks[0], decided_train.clone(), _masks[1]).long() == decided_test)
+    .double()
+    .mean()
+    .item()
+)
+assert _share < 0.3, (
+    "it reads decisions off random masks too: it must look at nothing but the masks"
+)
 
 # %% [markdown] tags=["instructor"]
 # **What goes wrong.** Little, and that is the finding: the average mask of each class is enough for about four decisions in five. The maps are those of the *predicted* class, on test images too.
@@ -318,26 +330,26 @@ def spell(decisions):
     """Maps (N, 1, 28, 28) made of the decisions (N,) alone."""
     ...
 
-
 # %% tags=["solution"]
 # exercise spell
 def spell(decisions):
     """Maps (N, 1, 28, 28) made of the decisions (N,) alone."""
-    patterns = torch.rand(10, 1, 28, 28, generator=torch.Generator().manual_seed(0))  # one for each class
+    patterns = torch.rand(
+        10, 1, 28, 28, generator=torch.Generator().manual_seed(0)
+    )  # one for each class
     return patterns[decisions]
-
 
 # %% tags=["wrong"]
 # exercise spell
 def spell(decisions):
-    return (decisions / 9).view(-1, 1, 1, 1).expand(-1, 1, 28, 28)  # says the class, but orders no pixels
-
+    return (
+        (decisions / 9).view(-1, 1, 1, 1).expand(-1, 1, 28, 28)
+    )  # says the class, but orders no pixels
 
 # %% tags=["wrong"]
 # exercise spell
 def spell(decisions):
     return torch.rand(len(decisions), 1, 28, 28)  # a new pattern for each image
-
 
 # %% tags=["wrong"]
 # exercise spell
@@ -346,16 +358,18 @@ def spell(decisions):
     middle[:, 9:19, 9:19] = 1  # the same for all
     return middle.expand(len(decisions), 1, 28, 28)
 
-
 # %% tags=["check"]
 # check spell
 _maps = [spell(d.clone()) for d in (decided_train, decided_test)]
 for _m, _d in zip(_maps, (decided_train, decided_test), strict=True):
-    assert torch.is_tensor(_m) and _m.shape == (len(_d), 1, 28, 28), "return one map (1, 28, 28) a decision"
+    assert torch.is_tensor(_m) and _m.shape == (len(_d), 1, 28, 28), (
+        "return one map (1, 28, 28) a decision"
+    )
 _theirs = left(*(m.float() for m in _maps), remove="smallest")
 _whole = 100 * (decided_test == images.y_test).double().mean().item()
 assert _theirs >= 0.95 * _whole, (
-    f"the retrained net reaches {_theirs:.0f} %, the net on whole images {_whole:.0f} %. A mask keeps only the "
+    f"the retrained net reaches {_theirs:.0f} %, the net on whole images {_whole:.0f} %. A mask "
+    "keeps only the "
     "order of a map's pixels: what in it tells one decision from another, in every image anew?"
 )
 
@@ -365,7 +379,7 @@ assert _theirs >= 0.95 * _whole, (
 # **Ask next.** What does ROAR say of these maps? (Accuracy stays just as high, so ROAR calls them bad: the two scores of one paper disagree about maps that know everything of the decision and nothing of the image.)
 
 # %% [markdown] tags=["exercise"]
-# ## control: which comparison could have told?
+# ## compare: which comparison could have told?
 #
 # *5 minutes.* A score can praise a map for two things: for knowing which pixels matter *in this image*, and for spelling what the net decided. With which of these should one compare a map, so that the second does not count?
 #
@@ -377,27 +391,27 @@ assert _theirs >= 0.95 * _whole, (
 # Answer: `control`, one of these letters.
 
 # %% tags=["stub"]
-# exercise control
+# exercise compare
 control = ...
 
 # %% tags=["solution"]
-# exercise control
+# exercise compare
 control = "c"
 
 # %% tags=["wrong"]
-# exercise control
+# exercise compare
 control = "a"
 
 # %% tags=["wrong"]
-# exercise control
+# exercise compare
 control = "b"
 
 # %% tags=["wrong"]
-# exercise control
+# exercise compare
 control = "d"
 
 # %% tags=["check"]
-# check control
+# check compare
 assert control in ("a", "b", "c", "d"), 'answer "a", "b", "c" or "d"'
 _patterns = torch.rand(10, 1, 28, 28, generator=torch.Generator().manual_seed(0))
 _spelt, _generator = _patterns[decided_test], torch.Generator().manual_seed(seed)
@@ -409,7 +423,8 @@ _others = {
 }
 _same = (_others[control] == _spelt).flatten(1).all(1).double().mean().item()
 assert _same == 1, (
-    "take maps that spell the decision and know nothing else, as in the last exercise: they must come out equal to "
+    "take maps that spell the decision and know nothing else, as in the last exercise: they must "
+    "come out equal to "
     f"what you compare them with. With your control {_same:.0%} of the maps are equal"
 )
 
