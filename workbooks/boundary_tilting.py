@@ -91,7 +91,7 @@ assert abs(_given - _right) < 0.5, (
 )
 
 # %% [markdown] tags=["instructor"]
-# **What goes wrong.** Most expect an angle near 0: the means differ almost only along the first axis. The covariance is so flat along the second that a small difference there says more. Some measure the angle to the first axis, which is 5° off.
+# **What goes wrong.** Most expect an angle near 0: the means differ almost only along the first axis. The covariance is so flat along the second that a small difference there says more. Some measure the angle to the first axis, which is not the line of the means.
 #
 # **Ask next.** Which covariance gives no tilt at all? ($\Sigma = \sigma^2 I$, or any with $m$ as an eigenvector.)
 
@@ -167,9 +167,8 @@ for _share in (0.0, 0.1, 0.3, 0.6, 0.9):
     _best = metrics.linear_z(m, S, _degrees, _eps).max().item()
     assert _z(_n, _eps) > 0.99 * _best, (
         f"at a radius of {_share:g} times half the distance of the means another normal has the "
-        "lower error: "
-        "does your normal turn as the radius grows, and does it maximise the fraction in the "
-        "formula?"
+        "lower error: does your normal turn as the radius grows, and does it maximise the "
+        "fraction in the formula?"
     )
 
 # %% [markdown] tags=["instructor"]
@@ -318,8 +317,7 @@ assert torch.is_tensor(_found) and _found.shape == (2,), (
 assert abs(_found.norm().item() - 1) < 1e-3, "the normal has to have length 1"
 assert metrics.angle(_found, _known) < 1, (
     "wrong for a net with a curved boundary: look for the place where the decision changes, and "
-    "take the gradient "
-    "of the difference of the two logits there"
+    "take the gradient of the difference of the two logits there"
 )
 assert metrics.angle(normal_of(_Curved(), _b, _a), -_known) < 1, (
     "with a and b exchanged the normal has to point the other way, towards b's class"
@@ -405,9 +403,8 @@ _in = metrics.principal_projection(_mean + _steps, images.x_train, dimensions=di
 _right = (_steps - _in).flatten(1).norm(dim=1) / _steps.flatten(1).norm(dim=1)
 assert (_found[20:40] - _right[20:40]).abs().max() < 0.01, (
     "wrong for the step from one image to another: centre the images to find the components, not "
-    "the step; take the "
-    "components of largest variance; and the two parts of a step are the sides of a right-angled "
-    "triangle"
+    "the step; take the components of largest variance; and the two parts of a step are the "
+    "sides of a right-angled triangle"
 )
 assert (_found - _right).abs().max() < 0.01, (
     "right for steps between images, wrong for others: is anything centred?"
@@ -445,7 +442,7 @@ def picture():
         told.append(f"{name} {100 * share.mean():.1f} %")
     finding = (
         f"Mean share of a step's length outside the plane of {dimensions} components: "
-        f"{', '.join(told)}. Both are clipped to [0, 1]."
+        f"{', '.join(told)}. Both are clipped to [0, 1]. Each map is on its own scale."
     )
     fig = plots.gallery(rows, columns=["step", "in the plane", "outside"])
     return plots.show(
@@ -499,4 +496,4 @@ assert abs(_given - _right) < 0.002, (
 # %% [markdown] tags=["instructor"]
 # **What goes wrong.** One half, as if the plane and its complement were equally large. In a basis that contains the components every axis gets $1/D$ of the squared length on average, and $D - k$ axes lie outside.
 #
-# **Ask next.** The attack of the picture lies mostly outside too, but *less* than a random step. (That one has less outside than this exercise says, because it was clipped to $[0, 1]$ as the attack was.) What may one conclude about "attacks leave the data"? And would a random step that only changes pixels which images use be a fairer reference?
+# **Ask next.** Look at the picture again: which of the two steps lies farther outside? (The random one has less outside than this exercise says, because it was clipped to $[0, 1]$ as the attack was.) What may one conclude about "attacks leave the data"? And would a random step that only changes pixels which images use be a fairer reference?

@@ -255,8 +255,7 @@ _new = _measured(quiet(net))
 assert _new[0].equal(_decided), "a decision has changed"
 assert _new[1] <= _loss, (
     f"the loss rose from {_loss:.3g} to {_new[1]:.3g}: a flatter net is less sure. Which factor "
-    "of the loss gradient "
-    "can fall while the net becomes more sure?"
+    "of the loss gradient can fall while the net becomes more sure?"
 )
 assert _new[2] <= _size / 1000, (
     "the loss gradient is not a thousandth yet: write it as a factor times the gradient of the "
@@ -457,6 +456,6 @@ assert _scores["top1"] >= 0.9 and _scores["ratio"] >= 2, (
 )
 
 # %% [markdown] tags=["instructor"]
-# **What goes wrong.** Larger and larger penalties on the weights: they end at the uniform map of the leaking net, with ratio 1, as the theorem says. An adversary inside $1/d$ costs a leaking net nothing; one that is too strong does not train within these steps. A squared l2 penalty on the loss gradient with λ about 1 does it too, less sharply.
+# **What goes wrong.** Larger and larger penalties on the weights: they end at the uniform map of the leaking net, with ratio 1, as the theorem says. An adversary inside $1/d$ costs a leaking net nothing; one that is too strong does not train within these steps. A squared l2 penalty on the loss gradient with λ about 1 can do it too, less sharply.
 #
 # **Ask next.** So does the paper's finding fail? The signal does stand out after a weak penalty on the weights: as the *smallest* entry (bottom1). What would its figure, on a scale from 0.8 to 1, look like?

@@ -213,7 +213,7 @@ order = ...
 
 # %% tags=["solution"]
 # exercise outrank
-order = images.x_train.std(0)  # pixels that vary; own_train.abs().mean(0) does it too at 0.9
+order = images.x_train.std(0)  # the pixels that vary most, whatever a net says
 
 # %% tags=["wrong"]
 # exercise outrank
@@ -236,12 +236,11 @@ assert order.isfinite().all(), "the order holds values that are not finite"
 _theirs, _own = left(order, order), left(own_train, own_test)
 assert _theirs <= 0.4 * _own, (
     f"your order leaves {_theirs:.0f} %, the net's own maps {_own:.0f} %. Which pixels could any "
-    "net use, "
-    "in whatever image? You need not ask a gradient"
+    "net use, in whatever image? You need not ask a gradient"
 )
 
 # %% [markdown] tags=["instructor"]
-# **What goes wrong.** Some look for better gradients. The spread of the pixels over the training images does it, and it asks no net; the mean of $|g|$ does it at 90 %.
+# **What goes wrong.** Some look for better gradients. The spread of the pixels over the training images does it, and it asks no net; the mean of $|g|$ often does it too.
 #
 # **Ask next.** Did we find a better *explanation*? An order that is the same for all images explains none of them. So what does ROAR reward? (It leaves nothing to work with, and its holes tell nothing. The last exercise of this workbook goes on from there.)
 
@@ -313,7 +312,7 @@ assert _share < 0.3, (
 )
 
 # %% [markdown] tags=["instructor"]
-# **What goes wrong.** Little, and that is the finding: the average mask of each class is enough for about four decisions in five. The maps are those of the *predicted* class, on test images too.
+# **What goes wrong.** Little, and that is the finding: the average mask of each class is enough for most of the decisions. The maps are those of the *predicted* class, on test images too.
 #
 # **Ask next.** Is it the decision that is read, or the digit, whose outline shows in the map? (Ask for the images on which the net is wrong: the chapter does, with the mask of *another* image of the same decision.) What does a retrained net do with a hole that tells it the answer?
 
@@ -369,8 +368,8 @@ _theirs = left(*(m.float() for m in _maps), remove="smallest")
 _whole = 100 * (decided_test == images.y_test).double().mean().item()
 assert _theirs >= 0.95 * _whole, (
     f"the retrained net reaches {_theirs:.0f} %, the net on whole images {_whole:.0f} %. A mask "
-    "keeps only the "
-    "order of a map's pixels: what in it tells one decision from another, in every image anew?"
+    "keeps only the order of a map's pixels: what in it tells one decision from another, in "
+    "every image anew?"
 )
 
 # %% [markdown] tags=["instructor"]
@@ -424,8 +423,8 @@ _others = {
 _same = (_others[control] == _spelt).flatten(1).all(1).double().mean().item()
 assert _same == 1, (
     "take maps that spell the decision and know nothing else, as in the last exercise: they must "
-    "come out equal to "
-    f"what you compare them with. With your control {_same:.0%} of the maps are equal"
+    f"come out equal to what you compare them with. With your control {_same:.0%} of the maps "
+    "are equal"
 )
 
 # %% [markdown] tags=["instructor"]
