@@ -39,6 +39,7 @@ def check(path: Path, cell_s: int = _CELL_S) -> dict[str, tuple[str, str]]:
         client = NotebookClient(
             job,
             kernel_name="python3",
+            extra_arguments=["--log-level=ERROR"],  # no warning that a student can do nothing about
             timeout_func=lambda cell: cell.metadata.get("limit_s"),
             interrupt_on_timeout=True,
             allow_errors=True,
