@@ -52,16 +52,17 @@ class Page:
         self._socket, self._sent = socket, 0
 
     def call(self, method: str, **parameters: object) -> dict:
-        """What DevTools answers."""
+        """What DevTools answers; nothing where it refuses, as while one page gives way to the next."""
         self._sent += 1
         self._socket.send(json.dumps({"id": self._sent, "method": method, "params": parameters}))
         while (answer := json.loads(self._socket.recv())).get("id") != self._sent:
             pass  # an event
-        return answer["result"]
+        return answer.get("result", {})
 
     def value(self, script: str) -> object:
         """The value of an expression in the page; None where it raises."""
-        return self.call("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
+        found = self.call("Runtime.evaluate", expression=script, returnByValue=True)
+        return found.get("result", {}).get("value")
 
     def wait(self, script: str, seconds: float = 60) -> object:
         """The value of an expression once it is true. Raises AssertionError where it stays false."""
