@@ -23,15 +23,17 @@ from companion.publishing.paths import UserError
 from companion.publishing.running import notebooks
 
 _DECK = Path(__file__).with_name("deck")
-_WIDTH, _HEIGHT = 1240, 560  # of what stands below a slide's heading, in pixels
+_WIDTH, _HEIGHT = 1240, 676  # of a slide, in pixels
+_READABLE = 1.25  # pixels for a point of a figure: its letters of 10 points are then as large as a note
 _WORDS_A_MINUTE = 130
-_LINES = 17  # of a page of text
+_LINES = 19  # of a page of text
 _SHOWN = re.compile(
     r'(?P<picture><svg\b.*?</svg>|<img class="only-light".*?>)'
     r'|<div class="cmp-finding"><p>(?P<caption>.*?)</p></div>|<figcaption>(?P<larger>.*?)</figcaption>',
     re.DOTALL,
 )
-_LINK = re.compile(r'\s*\(?<a href="#([\w-]+)">[^<]*</a>\)?[.;,]?')
+_QUESTION = "The question in one picture"
+_LINK = re.compile(r'\s*\(?<a href="#([\w-]+)">[^<]*</a>\)?')
 
 
 @dataclass
@@ -155,7 +157,7 @@ def _html(cell: NotebookNode) -> str:
 
 
 def _first(pattern: str, texts: Sequence[str]) -> str:
-    found = (re.search(pattern, text, re.DOTALL) for text in texts)
+    found = (re.search(pattern, text, re.DOTALL | re.MULTILINE) for text in texts)
     return next((match[1] for match in found if match), "")
 
 
@@ -170,7 +172,7 @@ def _told(items: Sequence[str]) -> dict[str, list[str]]:
         pieces = _LINK.split(item)
         for text, anchor in zip(pieces[::2], pieces[1::2], strict=False):
             if not text.startswith("Not run here"):
-                told.setdefault(anchor, []).append(text.strip())
+                told.setdefault(anchor, []).append(text.strip(" .,;"))
     return told
 
 
@@ -183,7 +185,7 @@ def _moved(place: _Place, source: str) -> _Place:
     before, *parts = re.split(r"^##+ (.*)$", source, flags=re.MULTILINE)
     if not parts:
         return _Place(place.chapter, place.section, anchors or place.anchors, _spoken(before))
-    return _Place(place.chapter, escape(_words(parts[-2])), anchors, _spoken(parts[-1]))
+    return _Place(place.chapter, _inline(parts[-2]), anchors, _spoken(parts[-1]))
 
 
 def _words(source: str) -> str:
@@ -206,20 +208,28 @@ def _spoken(source: str) -> str:
 
 def _equations(place: _Place, source: str) -> list[Slide]:
     """A slide for each numbered equation, with the paragraph before it, each definition and each theorem."""
-    found = []
+    found, section = [], place.section
     blocks = re.split(r"\n\s*\n", source)
     for before, block in zip(["", *blocks], blocks, strict=False):
+        section = _first(r"^##+ (.*?)$", [block]) or section
         if tex := re.fullmatch(r"\$\$\n(.*)\n\$\$ \([\w-]+\)\s*", block, re.DOTALL):
-            bold = re.match(r"\*\*(.*?)\.?\*\*\s*", before)
-            heading = bold[1] if bold else place.section
-            found.append((heading, f"{_words(before[bold.end() :] if bold else before)}\n\n$$\n{tex[1]}\n$$"))
-    statements = r"^```\{prf:(?:definition|theorem|proposition|lemma)\} ?(.*?)\n(?::.*\n)*(.*?)^```$"
+            heading, text = re.fullmatch(r"(?:\*\*(.*?)\.?\*\*)?(.*)", before, re.DOTALL).groups()
+            found.append((heading or section, f"{_words(text)}\n\n$$\n{tex[1]}\n$$"))
+    statements = r"^```\{prf:(?:definition|theorem|proposition|lemma)\} ?(.*?)\n(?::[^\n]*\n)*(.*?)^```$"
     found += re.findall(statements, source, re.MULTILINE | re.DOTALL)
     return [
-        Slide(place.chapter, markdown2html(_words(heading)).removeprefix("<p>").removesuffix("</p>"),
-              f'<div class="equation">{markdown2html(_words(body))}</div>', look=120)
+        Slide(
+            place.chapter,
+            _inline(heading),
+            f'<div class="equation">{markdown2html(_words(body))}</div>',
+            look=120,
+        )
         for heading, body in found
-    ]  # fmt: skip
+    ]
+
+
+def _inline(source: str) -> str:
+    return markdown2html(_words(source)).strip().removeprefix("<p>").removesuffix("</p>")
 
 
 # ---- figures and tables ----
@@ -238,22 +248,31 @@ def _figures(place: _Place, html: str, told: Mapping[str, list[str]], opening: s
     if pictures:
         found.append((pictures, ""))
     for panels, caption in found:
-        alts = [unescape(alt) for alt in re.findall(r'(?:aria-label|alt)="([^"]*)"', "".join(panels))]
-        beside, columns = _layout([_shape(picture) for picture in panels], len(_plain(caption)))
-        drawn = "".join(_unsized(picture) for picture in panels)
-        body = f'<div class="shown {"beside" if beside else "below"}"{_mark(place)}>'
-        body += f'<div class="pictures" style="--columns:{columns}">{drawn}</div>'
-        body += f'<div class="caption">{caption}</div></div>' if caption else "</div>"
-        notes = ["It shows: " + escape(" ".join(alts)), caption, place.text, opening]
-        yield _titled(place, told, body, notes)
+        heading = _heading(place, told)
+        caption = re.sub("</?a[^>]*>", "", caption)
+        shapes = [_shape(panel) for panel in panels]
+        letters = len(_plain(heading)), len(_plain(caption))
+        for part in _parts(shapes, letters):
+            drawn, of = [_unsized(panels[i]) for i in part], [shapes[i] for i in part]
+            _, beside, columns = _layout(of, letters)
+            shape = max(w for w, _ in of) * columns / (max(h for _, h in of) * ceil(len(of) / columns))
+            alts = re.findall(r'(?:aria-label|alt)="([^"]*)"', "".join(drawn))
+            body = f'<div class="shown {"beside" if beside else "below"}"{_mark(place)}>'
+            style = f"--columns:{columns};--shape:{shape:.3f}"
+            body += f'<div class="pictures" style="{style}">{"".join(drawn)}</div>'
+            body += f'<div class="caption">{caption}</div></div>' if caption else "</div>"
+            yield _slide(place, heading, body, ["It shows: " + " ".join(alts), caption, place.text, opening])
 
 
-def _titled(place: _Place, told: Mapping[str, list[str]], body: str, notes: Sequence[str]) -> Slide:
-    """A slide whose heading is what the box says of its place, once; else the section's."""
-    for anchor in place.anchors:
-        if told.get(anchor):
-            kicker = f"{place.chapter} · {place.section}"
-            return Slide(kicker, told[anchor].pop(0), body, notes, told=True, look=90)
+def _heading(place: _Place, told: Mapping[str, list[str]]) -> str:
+    """What the box says of a place, once; nothing before the question has been asked."""
+    known = [anchor for anchor in place.anchors if told.get(anchor)]
+    return told[known[0]].pop(0) if known and place.section != _QUESTION else ""
+
+
+def _slide(place: _Place, heading: str, body: str, notes: Sequence[str]) -> Slide:
+    if heading:
+        return Slide(f"{place.chapter} · {place.section}", heading, body, notes, told=True, look=90)
     return Slide(place.chapter, place.section, body, notes, look=90)
 
 
@@ -273,20 +292,29 @@ def _unsized(picture: str) -> str:
     return re.sub(r' style="[^"]*"', "", head) + ">" + rest
 
 
-def _layout(shapes: Sequence[tuple[float, float]], letters: int) -> tuple[bool, int]:
-    """Whether the caption stands beside the pictures rather than below, and in how many columns they stand.
+def _layout(shapes: Sequence[tuple[float, float]], letters: tuple[int, int]) -> tuple[float, bool, int]:
+    """How panels become as large as they can: their scale, the caption beside them or below, their columns.
 
-    Chosen so that the smallest picture becomes as large as it can.
+    letters: of the heading and of the caption.
     """
-    rooms = {False: (_WIDTH, _HEIGHT - 24 * ceil(letters / 140)), True: (_WIDTH - 324, _HEIGHT)}
+    height = _HEIGHT - 60 - 30 * ceil(letters[0] / 95)
+    rooms = {False: (_WIDTH, height - 26 * ceil(letters[1] / 130)), True: (_WIDTH - 340, height)}
 
     def scale(beside: bool, columns: int) -> float:
-        width, height = rooms[beside]
-        width, height = width / columns, height / ceil(len(shapes) / columns)
-        return min(min(width / w, height / h) for w, h in shapes)
+        across, down = rooms[beside][0] / columns, rooms[beside][1] / ceil(len(shapes) / columns)
+        return min(min(across / w, down / h) for w, h in shapes)
 
-    choices = [(beside, n) for beside in (False, True) for n in range(1, len(shapes) + 1)]
-    return max(choices, key=lambda choice: scale(*choice))
+    return max((scale(beside, n), beside, n) for beside in rooms for n in range(1, len(shapes) + 1))
+
+
+def _parts(shapes: Sequence[tuple[float, float]], letters: tuple[int, int]) -> list[range]:
+    """Which panels share a slide: as many as can be read there."""
+    for size in range(len(shapes), 0, -1):
+        parts = [range(i, min(i + size, len(shapes))) for i in range(0, len(shapes), size)]
+        scales = [_layout([shapes[i] for i in part], letters)[0] for part in parts]
+        if min(scales) >= _READABLE:
+            return parts
+    return parts
 
 
 def _tables(place: _Place, html: str, told: Mapping[str, list[str]], opening: str) -> Iterator[Slide]:
@@ -296,7 +324,7 @@ def _tables(place: _Place, html: str, told: Mapping[str, list[str]], opening: st
         if any(told.get(anchor) for anchor in place.anchors) and rows <= 10 and columns <= 6:
             caption = _first("<caption>(.*?)</caption>", [table])
             body = f'<div class="cmp-scroll"{_mark(place)}>{table}</div>'
-            yield _titled(place, told, body, [caption, place.text, opening])
+            yield _slide(place, _heading(place, told), body, [caption, place.text, opening])
 
 
 # ---- pages of text ----
@@ -307,11 +335,8 @@ def _pages(chapter: str, title: str, rows: Sequence[tuple[str, float, str]], for
 
     form: what stands around the rows, with {} for them.
     """
-    pages: list[list[tuple[str, float, str]]] = []
-    for row in rows:
-        if not pages or sum(lines for _, lines, _ in (*pages[-1], row)) > _LINES:
-            pages.append([])
-        pages[-1].append(row)
+    filled = [_filled(rows, room) for room in range(1, _LINES + 1)]
+    pages = next(of for of in filled if len(of) == len(filled[-1]))  # the last as full as the others
     several = len(pages) > 1
     return [
         Slide(
@@ -322,6 +347,15 @@ def _pages(chapter: str, title: str, rows: Sequence[tuple[str, float, str]], for
         )
         for i, page in enumerate(pages, 1)
     ]
+
+
+def _filled(rows: Sequence[tuple[str, float, str]], room: float) -> list[list[tuple[str, float, str]]]:
+    pages: list[list[tuple[str, float, str]]] = []
+    for row in rows:
+        if not pages or sum(lines for _, lines, _ in (*pages[-1], row)) > room:
+            pages.append([])
+        pages[-1].append(row)
+    return pages
 
 
 def _lines(text: str, letters: int) -> float:
