@@ -138,7 +138,7 @@ def deck(executed: NotebookNode, found_errata: Sequence[errata.Erratum] = ()) ->
             slides += _figures(place, shown, told, opening)
             slides += _tables(place, shown, told, opening)
     here = {anchor for slide in slides for anchor in re.findall(r' id="([\w-]+)"', slide.body)}
-    items = [_LINK.sub(lambda link: link[0] if link[1] in here else "", item) for item in items]
+    items = [_LINK.sub(lambda link: link[0] if link[1] in here else _plain(link[0]), of) for of in items]
     first = f'{markdown2html(_words(question))}<div class="cmp-opening">{opening}</div>'
     return [
         Slide("", chapter, first, ["Say what is asked before anything is shown."], look=90),
@@ -166,13 +166,17 @@ def _plain(html: str) -> str:
 
 
 def _told(items: Sequence[str]) -> dict[str, list[str]]:
-    """What the box says, by the place that it links to: the words before each link."""
+    """What the box says, by the place that it links to: the words before a link, whole sentences."""
     told: dict[str, list[str]] = {}
     for item in items:
+        if item.startswith("Not run here"):
+            continue
+        said = ""
         pieces = _LINK.split(item)
         for text, anchor in zip(pieces[::2], pieces[1::2], strict=False):
-            if not text.startswith("Not run here"):
-                told.setdefault(anchor, []).append(text.strip(" .,;"))
+            begins = re.match(r"[\s.;,]*(?:<b>)?[^a-z]", text)
+            said = text if begins and not text.startswith((";", ",")) else said + text
+            told.setdefault(anchor, []).append(said.strip(" .,;"))
     return told
 
 
@@ -192,10 +196,10 @@ def _words(source: str) -> str:
     """Markdown without what only the book's builder understands: labels, directives, citations, roles."""
     source = re.sub(r"^```\{.*?^```$", "", source, flags=re.MULTILINE | re.DOTALL)
     source = re.sub(r"^\([\w-]+\)=$", "", source, flags=re.MULTILINE)
-    source = re.sub(r"\s*\{cite(?::\w+)?\}`[^`]*`", "", source)
+    source = re.sub(r",?\s*\{cite(?::\w+)?\}`[^`]*`", "", source)
     source = re.sub(r"\{eq\}`[^`]*`", "the equation", source)
     source = re.sub(r"\{[\w:]+\}`([^`<]*?)\s*<[^`]*>`", r"\1", source)
-    return re.sub(r"\{[\w:]+\}`([^`]*)`", r"\1", source).strip()
+    return re.sub(r"\{[\w:]+\}`([^`]*)`", lambda role: role[1].replace("_", " "), source).strip()
 
 
 def _spoken(source: str) -> str:
@@ -214,7 +218,11 @@ def _equations(place: _Place, source: str) -> list[Slide]:
         section = _first(r"^##+ (.*?)$", [block]) or section
         if tex := re.fullmatch(r"\$\$\n(.*)\n\$\$ \([\w-]+\)\s*", block, re.DOTALL):
             heading, text = re.fullmatch(r"(?:\*\*(.*?)\.?\*\*)?(.*)", before, re.DOTALL).groups()
-            found.append((heading or section, f"{_words(text)}\n\n$$\n{tex[1]}\n$$"))
+            text = f"{_words(text)}\n\n$$\n{tex[1]}\n$$"
+            if found and text[0].islower():  # the sentence goes on
+                found[-1] = (found[-1][0], f"{found[-1][1]}\n\n{text}")
+            else:
+                found.append((heading or section, text))
     statements = r"^```\{prf:(?:definition|theorem|proposition|lemma)\} ?(.*?)\n(?::[^\n]*\n)*(.*?)^```$"
     found += re.findall(statements, source, re.MULTILINE | re.DOTALL)
     return [
@@ -256,12 +264,13 @@ def _figures(place: _Place, html: str, told: Mapping[str, list[str]], opening: s
             drawn, of = [_unsized(panels[i]) for i in part], [shapes[i] for i in part]
             _, beside, columns = _layout(of, letters)
             shape = max(w for w, _ in of) * columns / (max(h for _, h in of) * ceil(len(of) / columns))
-            alts = re.findall(r'(?:aria-label|alt)="([^"]*)"', "".join(drawn))
+            alts = " ".join(re.findall(r'(?:aria-label|alt)="([^"]*)"', "".join(drawn)))
+            shows = "It shows: " + " ".join(dict.fromkeys(re.split(r"(?<=\.) ", alts)))
             body = f'<div class="shown {"beside" if beside else "below"}"{_mark(place)}>'
             style = f"--columns:{columns};--shape:{shape:.3f}"
             body += f'<div class="pictures" style="{style}">{"".join(drawn)}</div>'
             body += f'<div class="caption">{caption}</div></div>' if caption else "</div>"
-            yield _slide(place, heading, body, ["It shows: " + " ".join(alts), caption, place.text, opening])
+            yield _slide(place, heading, body, [shows, caption, place.text, opening])
 
 
 def _heading(place: _Place, told: Mapping[str, list[str]]) -> str:
@@ -308,12 +317,14 @@ def _layout(shapes: Sequence[tuple[float, float]], letters: tuple[int, int]) -> 
 
 
 def _parts(shapes: Sequence[tuple[float, float]], letters: tuple[int, int]) -> list[range]:
-    """Which panels share a slide: as many as can be read there."""
-    for size in range(len(shapes), 0, -1):
+    """Which panels share a slide: as many as can be read there, or as are no smaller than they are alone."""
+    alone = min(_layout([shape], letters)[0] for shape in shapes)
+    for count in range(1, len(shapes) + 1):
+        size = ceil(len(shapes) / count)
         parts = [range(i, min(i + size, len(shapes))) for i in range(0, len(shapes), size)]
-        scales = [_layout([shapes[i] for i in part], letters)[0] for part in parts]
-        if min(scales) >= _READABLE:
-            return parts
+        scale = min(_layout([shapes[i] for i in part], letters)[0] for part in parts)
+        if scale >= min(_READABLE, 0.99 * alone):
+            break
     return parts
 
 
