@@ -21,6 +21,18 @@ TITLE = """\
 *A. Author, “A paper”* {cite:p}`author2020`.
 
 Does $x$ grow ({doc}`boundary_tilting`)?"""
+ASKED = """\
+## The question in one picture
+
+```{predict} t-guess
+:value: {experiment: T-F1, quantity: size}
+:range: [0, 1]
+
+Which of them *grows*?
+
+- the first
+- none
+```"""
 IDEA = """\
 ## The idea
 
@@ -81,7 +93,7 @@ def executed() -> nbformat.NotebookNode:
         cells=[
             text(TITLE),
             shown('<div class="cmp-opening"><p>Profile <b>quick</b>, 300 images, 3 seeds.</p></div>'),
-            text("## The question in one picture"),
+            text(ASKED),
             shown(
                 picture(4, 3, "Digits.", "Which grows?"), FOUND + PAIR + "<figcaption>Larger.</figcaption>"
             ),
@@ -119,6 +131,7 @@ def made(executed, tmp_path, monkeypatch):
 def test_every_figure_has_a_slide_and_explorers_and_playgrounds_have_none(deck):
     assert [slide.heading for slide in deck] == [
         "A small chapter",
+        "Predict",
         "The question in one picture",
         "The question in one picture",  # the larger one
         "The loss",
@@ -130,7 +143,7 @@ def test_every_figure_has_a_slide_and_explorers_and_playgrounds_have_none(deck):
         "Errata",
     ]
     drawn = [slide.body.count("<svg") + slide.body.count("<img") for slide in deck]
-    assert drawn == [0, 1, 1, 0, 1, 6, 2, 2, 0, 0, 0]
+    assert drawn == [0, 0, 1, 1, 0, 1, 6, 2, 2, 0, 0, 0]
     everything = "".join(slide.body for slide in deck)
     assert "Played." not in everything and "only-dark" not in everything and NUMBERS not in everything
 
@@ -148,14 +161,18 @@ def test_what_was_found_is_hidden_until_the_next_key_and_links_lead_to_slides(de
 def test_a_question_keeps_its_formulas_and_no_role_of_the_builder(deck):
     assert "Does $x$ grow (boundary tilting)?" in deck[0].body
     assert not any(re.search(r"\{\w+(:\w+)?\}`", slide.body + slide.heading) for slide in deck)
-    assert "with the number" in deck[3].body and deck[3].body.count("$$") == 4
+    assert "with the number" in deck[4].body and deck[4].body.count("$$") == 4
+
+
+def test_a_question_is_asked_without_its_answer(deck):
+    assert "<em>grows</em>" in deck[1].body and "<li>none</li>" in deck[1].body and "T-F1" not in deck[1].body
 
 
 def test_notes_say_what_a_figure_shows_the_protocol_the_images_and_the_minutes(deck):
     page = BeautifulSoup(slides.exported(deck), "html.parser")
     notes = [aside.get_text(" ") for aside in page.select("aside.notes")]
     assert len(notes) == len(deck) and all(re.match(r"\s*[\d.]+ minutes?\.", note) for note in notes)
-    told = notes[4]
+    told = notes[5]
     for words in (
         "Wide & low.",
         "It grows, see this.",
@@ -165,7 +182,7 @@ def test_notes_say_what_a_figure_shows_the_protocol_the_images_and_the_minutes(d
     ):
         assert words in told, words
     assert "$" not in told and "|" not in told
-    assert notes[5].count("Curves.") == 1 or "6 of 6" in notes[5]
+    assert notes[6].count("Curves.") == 1 and "6 of 6." in notes[6]
     assert "fell by 2" in notes[-2] and "It was computed." in notes[-1]
     timings = [int(of["data-timing"]) for of in page.select("section > section")]
     assert timings == [slide.seconds for slide in deck] and min(timings) >= 30

@@ -77,7 +77,8 @@ def make(folder: Path, profile: str) -> tuple[int, list[str]]:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{paths.shown(folder)} holds something already; name a new folder")
     executed = {name: paths.runs_dir() / profile / name / "executed.ipynb" for name in notebooks.names()}
-    there = [name for name, path in executed.items() if path.is_file()]
+    contents = (paths.root() / "_toc.yml").read_text("utf-8")
+    there = [name for name in sorted(executed, key=contents.find) if executed[name].is_file()]
     if not there:
         raise UserError(f"no chapter has been run; type `companion run --profile {profile}` first")
     shutil.copytree(_DECK / "reveal", folder / "reveal")
@@ -134,6 +135,7 @@ def deck(executed: NotebookNode, found_errata: Sequence[errata.Erratum] = ()) ->
         if cell.cell_type == "markdown":
             place = _moved(place, cell.source)
             slides += _equations(place, cell.source)
+            slides += _predictions(place, cell.source)
         elif "playground.controls(" not in cell.source:
             slides += _figures(place, shown, told, opening)
             slides += _tables(place, shown, told, opening)
@@ -233,6 +235,16 @@ def _equations(place: _Place, source: str) -> list[Slide]:
             look=120,
         )
         for heading, body in found
+    ]
+
+
+def _predictions(place: _Place, source: str) -> list[Slide]:
+    """A slide for each question of the page that is asked before a figure; the figure answers it."""
+    blocks = re.findall(r"^```\{predict\}[^\n]*\n(?::[^\n]*\n)*(.*?)^```$", source, re.MULTILINE | re.DOTALL)
+    notes = ["Ask for a show of hands, and for a reason, before you go on. The page reveals the answer."]
+    return [
+        Slide(place.chapter, "Predict", f'<div class="equation">{markdown2html(_words(of))}</div>', notes)
+        for of in blocks
     ]
 
 
