@@ -281,7 +281,8 @@ def _figures(place: _Place, html: str, told: Mapping[str, list[str]], opening: s
             body = f'<div class="shown {"beside" if beside else "below"}"{_mark(place)}>'
             style = f"--columns:{columns};--shape:{shape:.3f}"
             body += f'<div class="pictures" style="{style}">{"".join(drawn)}</div>'
-            body += f'<div class="caption">{caption}</div></div>' if caption else "</div>"
+            later = " fragment" * (place.section == _QUESTION)  # a caption may answer it
+            body += f'<div class="caption{later}">{caption}</div></div>' if caption else "</div>"
             yield _slide(place, heading, body, [shows, caption, place.text, opening])
 
 
