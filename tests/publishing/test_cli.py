@@ -284,6 +284,36 @@ def test_check_site(checkout, capsys, monkeypatch):
         assert status == (1 if found else 0) and out.splitlines()[:-1] == found
 
 
+def test_check_site_asks_where_it_was_published(checkout, capsys, tmp_path, monkeypatch):
+    import functools
+    import http.server
+    import threading
+
+    from companion.publishing.pages import site
+
+    monkeypatch.setattr(site.time, "sleep", lambda seconds: None)
+    html, there = checkout.root / "_build" / "html", tmp_path / "there"
+    for folder in (html, there):
+        (folder / "a b").mkdir(parents=True)
+        for name in ("index.html", "a b/page.html", "gone.js"):
+            (folder / name).write_text(name, "utf-8")
+    (there / "gone.js").unlink()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=there)
+    monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "log_message", lambda *said: None)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        status, out, _ = call(capsys, "check-site", "--at", address + "/")
+        assert (status, out.splitlines()[0]) == (1, f"gone.js: {address}/gone.js answers 404")
+        (there / "gone.js").write_text("another", "utf-8")
+        assert "gone.js serves another file" in call(capsys, "check-site", "--at", address)[1]
+        (html / "gone.js").write_text("another", "utf-8")
+        assert call(capsys, "check-site", "--at", address)[0] == 0
+        server.shutdown()
+    assert "does not answer" in call(capsys, "check-site", "--at", address)[1]
+    assert "write an address" in refused(capsys, "check-site", "--at", "example.org")
+
+
 def test_fetch(checkout, capsys, monkeypatch):
     asked = []
     stub = types.SimpleNamespace(fetch=asked.append)

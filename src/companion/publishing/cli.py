@@ -111,17 +111,23 @@ def build(profile: str) -> int:
 
 
 @cli.command("check-site")
-def check_site() -> int:
-    """Look for missing pages, cells with errors and references that lead nowhere in the built book."""
+@click.option("--at", "address", default="", metavar="URL", help="Ask for every file of it there, instead.")
+def check_site(address: str) -> int:
+    """Look for missing pages, cells with errors and references that lead nowhere in the built book.
+
+    With --at, after it was published: every file is there, and is the one that was built.
+    """
     from companion.publishing.pages import site
 
     html = paths.root() / "_build" / "html"
     if not html.is_dir():
         raise UserError(f"no built book in {paths.shown(html)}; run `companion build` first")
-    problems = site.problems(html, paths.root())
+    if address and not address.startswith(("http://", "https://")):
+        raise UserError(f"--at {address}: write an address such as https://example.org/companion")
+    problems = site.published_problems(html, address) if address else site.problems(html, paths.root())
     for problem in problems:
         click.echo(problem)
-    click.echo(f"{len(problems)} problems in {paths.shown(html)}")
+    click.echo(f"{len(problems)} problems in {address or paths.shown(html)}")
     return 1 if problems else 0
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote, unquote, urlsplit
+from urllib.request import urlopen
 
 import yaml
 from bs4 import BeautifulSoup, Tag
@@ -78,6 +82,39 @@ def problems(html_dir: Path, root: Path) -> list[str]:
     for page in built_pages(html_dir):
         found += _reference_problems(html_dir, page)
     return list(dict.fromkeys(found))  # a defect of a shared style sheet is met on every page
+
+
+def published_problems(html_dir: Path, address: str, wait_s: float = 10) -> list[str]:
+    """Return one line for each file of the built site that `address` does not serve as it is; [] if sound.
+
+    address: http or https, where the site's front page is. wait_s: before a file is asked for again, five
+    times in all: a host may serve the old site for a minute.
+    """
+    found = []
+    for path in sorted(p for p in html_dir.rglob("*") if p.is_file() and not p.name.startswith(".")):
+        name = path.relative_to(html_dir).as_posix()
+        for attempt in range(5):
+            said = _served(f"{address.rstrip('/')}/{quote(name)}", path)
+            if not said:
+                break
+            if attempt < 4 and not found:  # once one file stays wrong, nobody waits for the others
+                time.sleep(wait_s)
+        if said:
+            found.append(f"{name}: {said}")
+    return found
+
+
+def _served(url: str, path: Path) -> str:
+    """What is wrong with the answer to a request for a file of the site; empty if nothing is."""
+    try:
+        with urlopen(url, timeout=30) as answer:
+            got = answer.read()
+    except HTTPError as error:
+        return f"{url} answers {error.code}"
+    except (URLError, OSError) as error:
+        return f"{url} does not answer ({error})"
+    same = hashlib.sha256(got).digest() == hashlib.sha256(path.read_bytes()).digest()
+    return "" if same else f"{url} serves another file"
 
 
 def built_pages(html_dir: Path) -> list[Path]:
