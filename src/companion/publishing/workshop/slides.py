@@ -209,7 +209,7 @@ def _spoken(source: str) -> str:
     rest = re.sub(r"^\$\$.*?^\$\$.*?$|^```.*?^```$", "", _words(source), flags=re.MULTILINE | re.DOTALL)
     rest = re.sub(r"^\|.*$", "", rest, flags=re.MULTILINE)
     sentences = re.split(r"(?<=[.?!:])\s+", " ".join(rest.split()))
-    return escape(" ".join(part for part in sentences if "$" not in part).replace("**", ""), quote=False)
+    return _inline(" ".join(part for part in sentences if "$" not in part))
 
 
 def _equations(place: _Place, source: str) -> list[Slide]:
