@@ -7,7 +7,8 @@
   }
   Reveal.initialize({
     width: 1280, height: 720, margin: 0.02, center: false, display: 'flex', hash: true, slideNumber: 'c/t',
-    transition: 'none', controls: false, scrollActivationWidth: null, plugins: [RevealNotes],
+    transition: 'none', controls: false, scrollActivationWidth: null, pdfSeparateFragments: false,
+    plugins: [RevealNotes],
   });
   // Fonts differ from machine to machine: what is too long for its slide here gets smaller letters.
   const fit = () => {
