@@ -2,7 +2,7 @@
 # # Exercises: alignment and robustness
 #
 # About an hour, six exercises and a prediction. At the end you will have turned the paper's figure round by moving the
-# origin, made a net's alignment vanish without touching a decision, and caught a theorem that is false as printed. The
+# origin, made a net's alignment vanish without touching a decision, and found where a theorem fails as it is printed. The
 # chapter is [Alignment and robustness](../book/notebooks/alignment_bounds.html).
 #
 # An answer stands in a cell that begins with `# exercise NAME`; keep that line. Write in place of `...`, run the cell,
@@ -179,7 +179,7 @@ origin = -50 * gradients.mean(0).view(x.shape[1:])  # the larger one becomes lar
 origin = torch.as_tensor(origin, dtype=torch.float32)
 assert origin.shape == x.shape[1:], f"one image, shaped {tuple(x.shape[1:])}"
 assert origin.isfinite().all(), "the origin has entries that are no numbers"
-assert origin.abs().max() < 1e4, "numbers of this size drown the images in rounding"
+assert origin.abs().max() < 1e4, "beside numbers of this size the images are lost in rounding"
 before, after = medians(), medians(origin)
 less, more = sorted(before, key=before.get)
 told = f"{less} {after[less]:.2f}, {more} {after[more]:.2f}: which <x - o, g> has each net?"
@@ -189,7 +189,7 @@ assert after[less] >= 1.1 * after[more], told
 # **What usually goes wrong.** Grey levels alone: with the defaults no grey between black and white turns the order of these
 # two nets. The next try, a step along the gradient of one net, moves the other's $\alpha$ too.
 #
-# **Ask next.** Is your origin cheating, and black not? Both are choices of the person who measures. From how many images at
+# **Ask next.** Is black a better choice than your origin? Both are choices of the person who measures. From how many images at
 # once can one origin make $\alpha^\dagger = \tilde\rho$? (As many as there are pixels: one equation each, Theorem 3's $\xi$ read
 # backwards.) Which statement about robustness and alignment survives every origin?
 
@@ -378,7 +378,7 @@ assert least[stays] < 1e-3, told
 # **Ask next.** Which pairs of numbers in the chapter's figures may then be compared between papers?
 
 # %% [markdown] tags=["exercise"]
-# ## printed: catch a theorem
+# ## printed: where the theorem fails
 #
 # *12 minutes.* Theorem 3 of the paper bounds $\tilde\rho(x)$ from above. Its last term compares the direction of $g^\dagger$ with
 # that of $g$, the gradient at $x$; the proof needs $\gamma$, the gradient at another point. `planar(k)` of the next cell is a
@@ -445,7 +445,7 @@ assert exact <= of.bound_3.item() + 1e-9
 # affine region as $x$, where $\gamma = g$.
 #
 # **Ask next.** Where does $\xi$ lie for your point, and what has $g$ done on the way? Read the proof: at which step would $g$
-# in place of $\gamma$ be needed? How many referees did this pass, and how many lines of code did it take?
+# in place of $\gamma$ be needed?
 
 # %% [markdown]
 # ## Predict
@@ -459,7 +459,7 @@ failing = ...
 
 # %% tags=["solution"]
 # predict failing
-failing = 1.0  # most say: it was hard to find one
+failing = 1.0  # for example
 
 # %%
 def counted():

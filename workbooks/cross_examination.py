@@ -147,7 +147,7 @@ assert abs(float(over_methods(table, L2, ALPHA)) - measured) < 1e-6, told
 
 # %% [markdown] tags=["instructor"]
 # **What usually goes wrong.** `table.corr(method="spearman")`, the shortest thing to type, counts every net: twenty points in
-# place of ten. With many seeds the correlation then looks as exact as one pleases.
+# place of ten. With many seeds the correlation then looks far more exact than it is.
 #
 # **Ask next.** Compare both on this table: which measures differ most? (Those in which the seeds of a method differ.) What
 # would you do if a method had one seed and the others ten?
@@ -165,7 +165,7 @@ limit = ...
 
 # %% tags=["solution"]
 # predict limit
-limit = 0.6  # most say what holds for one pair, 0.63
+limit = 0.63  # for example, what holds for one pair
 
 # %%
 def by_chance():
@@ -292,10 +292,10 @@ assert reached > 0.5, told
 assert methods_needed <= expected, f"with {methods_needed - 1} methods it begins above 0.5 as well"
 
 # %% [markdown] tags=["instructor"]
-# 51 methods with the defaults; the literature has perhaps a dozen that differ. **What usually goes wrong.** Seeds are
+# 51 methods with the defaults. **What usually goes wrong.** Seeds are
 # counted as methods, and the answer is halved.
 #
-# **Ask next.** What do ten more seeds buy? (Less noise in each method's mean, so the correlation itself may become larger;
+# **Ask next.** What do ten more seeds gain? (Less noise in each method's mean, so the correlation itself may become larger;
 # not a narrower interval.) What if the 51 methods are 51 radii of adversarial training? (See the next exercise.)
 
 # %% [markdown] tags=["exercise"]

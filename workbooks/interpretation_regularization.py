@@ -201,7 +201,7 @@ reported = ...  # per cent, by the official recipe at factor 10; the next cell p
 
 # %% tags=["solution"]
 # predict reported
-reported = 50.0  # most say: as before
+reported = 50.0  # for example
 
 # %%
 def attacked_accuracy(model, **how):
@@ -225,20 +225,20 @@ def by_margin(model):
 print(f"official recipe: {official(net):.1f} %, margin loss: {by_margin(net):.1f} %")
 
 # %% [markdown] tags=["exercise"]
-# ## sturdier: break the attack, not the net
+# ## overrated: mislead the attack, not the net
 #
-# *15 minutes.* Write `sturdier(net)`. It returns a `torch.nn.Module` that makes *the same decision as `net` on every
+# *15 minutes.* Write `overrated(net)`. It returns a `torch.nn.Module` that makes *the same decision as `net` on every
 # image*, but of which `official` reports an accuracy that is higher by `rise` points or more. About ten lines.
 
 # %% tags=["stub"]
-# exercise sturdier
-def sturdier(net):
+# exercise overrated
+def overrated(net):
     """A module with the decisions of net, and a higher accuracy by the official recipe."""
     ...
 
 # %% tags=["solution"]
-# exercise sturdier
-def sturdier(net):
+# exercise overrated
+def overrated(net):
     class Louder(torch.nn.Module):
         def __init__(self, inner, factor):
             super().__init__()
@@ -250,8 +250,8 @@ def sturdier(net):
     return Louder(net, 30.0)
 
 # %% tags=["wrong"]
-# exercise sturdier
-def sturdier(net):  # rounded logits: ties fall to another class, and there is no gradient at all
+# exercise overrated
+def overrated(net):  # rounded logits: ties fall to another class, and there is no gradient at all
     class Rounded(torch.nn.Module):
         def __init__(self):
             super().__init__()
@@ -263,8 +263,8 @@ def sturdier(net):  # rounded logits: ties fall to another class, and there is n
     return Rounded()
 
 # %% tags=["wrong"]
-# exercise sturdier
-def sturdier(net):  # a constant on all logits: the softmax does not see it
+# exercise overrated
+def overrated(net):  # a constant on all logits: the softmax does not see it
     class Shifted(torch.nn.Module):
         def __init__(self):
             super().__init__()
@@ -276,8 +276,8 @@ def sturdier(net):  # a constant on all logits: the softmax does not see it
     return Shifted()
 
 # %% tags=["wrong"]
-# exercise sturdier
-def sturdier(net):  # blurs the input: a defence, but another net
+# exercise overrated
+def overrated(net):  # blurs the input: a defence, but another net
     class Blurred(torch.nn.Module):
         def __init__(self):
             super().__init__()
@@ -289,8 +289,8 @@ def sturdier(net):  # blurs the input: a defence, but another net
     return Blurred()
 
 # %% tags=["check"]
-# check sturdier
-made = sturdier(net)
+# check overrated
+made = overrated(net)
 told = "return a torch.nn.Module: a class with a forward, made from net"
 assert isinstance(made, torch.nn.Module), told
 points = torch.cat([x, attacks.fgsm(net, x, y, eps=eps_linf), torch.rand_like(x)])
@@ -308,10 +308,10 @@ assert found >= rise, told + "When is an image's gradient below the floor?"
 # *small* factor, such as 1/30, for another reason: all wrong classes then weigh alike in the cross-entropy, and the attack
 # no longer aims at the nearest one.
 #
-# **Ask next.** Is it a defence? `by_margin(sturdier(net))` says no. Which parts of the chapter's strong protocol close
-# the hole? (The loss of each image by itself, no floor, the margin beside the cross-entropy.) How could a net *learn* to
+# **Ask next.** Is it a defence? `by_margin(overrated(net))` says no. Which parts of the chapter's strong protocol remove
+# the fault? (The loss of each image by itself, no floor, the margin beside the cross-entropy.) How could a net *learn* to
 # do this? (Train longer, or without weight decay: the logits grow by themselves, so a standard net late in its
-# training is overrated most.)
+# training may be overrated more.)
 
 # %% [markdown]
 # Now compare with what you predicted.
@@ -465,7 +465,7 @@ told = "write ||G||_F for batch_size rows of one and the same norm"
 assert abs(per_image - expected) < 0.01 * expected, told
 
 # %% [markdown] tags=["instructor"]
-# 1.06 with the paper's numbers, seven times what the text seems to say. **Ask next.** Somebody doubles the batch and
+# 1.06 with the paper's numbers, seven times the weight that the text names. **Ask next.** Somebody doubles the batch and
 # keeps `lambda_m`: by what does the regularisation grow? (By $\sqrt 2$.) In the chapter:
 # `-p reduction=sample -p lambda_m=1.06`.
 

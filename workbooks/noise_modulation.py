@@ -185,8 +185,8 @@ assert abs(plateau_end - expected) < 0.01, told
 # 0.40 with the defaults. **What usually goes wrong.** 0.5, which is what the paper's figure shows of accuracy and VII; at
 # 0.5 the noise has 87 % of its largest value.
 #
-# **Ask next.** Why is it not infinite at $\beta = 0$? (Demodulation divides by the carrier's own power: louder noise makes
-# nothing louder.) Which $\beta$ would you sweep, knowing this?
+# **Ask next.** Why is it not infinite at $\beta = 0$? (Demodulation divides by the carrier's own power: larger noise makes
+# nothing larger.) Which $\beta$ would you sweep, knowing this?
 
 # %% [markdown] tags=["exercise"]
 # ## score: the paper's VII
@@ -268,7 +268,7 @@ predicted = ...  # a pair such as (0.4, 0.2): the net's VII, and that of one sig
 
 # %% tags=["solution"]
 # predict levels
-predicted = (0.5, 0.0)  # most say so
+predicted = (0.5, 0.0)  # for example
 
 # %%
 def level(maps):
@@ -316,7 +316,7 @@ blind = -torch.ones_like(mean)
 
 # %% tags=["wrong"]
 # exercise blind
-blind = (images.x_train - mean).sign().mean(0).sign()  # even where it is a toss
+blind = (images.x_train - mean).sign().mean(0).sign()  # even where both are as frequent
 
 # %% tags=["wrong"]
 # exercise blind
@@ -339,8 +339,8 @@ assert reached >= one_sign + 0.8 * (best - one_sign), told
 
 # %% [markdown] tags=["instructor"]
 # 0.69 with the defaults, where both nets score about 0.1. **What usually goes wrong.** The mean of $x - \bar x$ is zero by
-# definition; what counts is the *majority* of the signs. A majority at every pixel gains little: where it is a toss, a
-# guess lengthens $g$ and wins nothing.
+# definition; what counts is the *majority* of the signs. A majority at every pixel gains little: where
+# both signs are about as frequent, a guess lengthens $g$ and adds nothing.
 #
 # **Ask next.** A picture of no image beats both nets several times. Does it follow that VII measures nothing? (No, that it
 # must be read as own image minus others, as the chapter does: this map has about 0 there.)
