@@ -12,9 +12,9 @@ import html
 import json
 import os
 import re
-import shutil
-from importlib.metadata import distribution
 from pathlib import Path
+
+from companion.publishing.pages import mathjax
 
 RUN_META = (
     "companion:run"  # <meta name> that says which run a page shows; companion.publishing.pages.site reads it
@@ -24,8 +24,6 @@ POLICY = (
     "default-src 'self' data: blob: 'unsafe-inline'; object-src 'none'; base-uri 'self'; form-action 'self'"
 )
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
-# The part of MathJax that TeX input with HTML output can ask for: 2.3 MB of the package's 24 MB.
-MATHJAX_PARTS = ["tex-mml-chtml.js", "input/tex/extensions", "output/chtml/fonts/woff-v2"]
 IMPORTS = re.compile("import |from ")
 
 NOT_RUN = """\
@@ -128,20 +126,8 @@ def _is_thebe(script) -> bool:
 
 def copy_mathjax(app, exception: Exception | None) -> None:
     """Copy what the site needs of MathJax into it."""
-    if exception is not None or app.builder.format != "html":
-        return
-    place = Path(app.outdir) / "_static" / "mathjax"
-    package = distribution("sphinx-mathjax-offline")
-    origin = Path(package.locate_file("sphinx-mathjax-offline/static/mathjax"))
-    for part in MATHJAX_PARTS:
-        target = place / part
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if (origin / part).is_dir():
-            shutil.copytree(origin / part, target, dirs_exist_ok=True)
-        else:
-            shutil.copyfile(origin / part, target)
-    # The package carries no licence text, so ours names the terms beside the copy (Apache-2.0, section 4).
-    shutil.copyfile(Path(__file__).with_name("mathjax-license.txt"), place / "LICENSE.txt")
+    if exception is None and app.builder.format == "html":
+        mathjax.copy(Path(app.outdir) / "_static" / "mathjax")
 
 
 def setup(app) -> dict:

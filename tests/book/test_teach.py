@@ -4,6 +4,7 @@ import re
 import shlex
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 
@@ -19,13 +20,36 @@ COMMANDS = [
     shlex.split(line, comments=True)[1:]
     for block in BLOCKS["bash"]
     for line in block.splitlines()
-    if line.startswith("companion ")
+    if line.removeprefix(".venv/bin/").startswith("companion ")
 ]
+LESSONS = re.findall(r"^### (Lesson \d)\. .*?\n(.*?)(?=^##)", TEXT, re.MULTILINE | re.DOTALL)
 MISTAKES = re.findall(r"^\| `companion ([^`]+)` \| `([^`]+)`", TEXT, re.MULTILINE)
 
 
 def test_the_page_has_what_is_tested_here():
-    assert len(COMMANDS) > 5 and len(MISTAKES) > 8 and len(BLOCKS["yaml"]) == 4
+    assert len(COMMANDS) > 8 and len(MISTAKES) > 8 and len(BLOCKS["yaml"]) == 5 and len(LESSONS) == 5
+
+
+def test_every_chapter_is_taught_once():
+    taught = [chapter for _, text in LESSONS for chapter in _chapters(text)]
+    assert sorted(taught) == notebooks.names()
+
+
+@pytest.mark.parametrize(("lesson", "text"), LESSONS, ids=[lesson for lesson, _ in LESSONS])
+def test_a_lesson_has_votes_times_and_exercises_of_its_workbooks(lesson, text):
+    times = [int(time) for time in re.findall(r"^\| (?:\d+)–(\d+) \|", text, re.MULTILINE)]
+    assert times == sorted(times) and times[-1] in (60, 90) and "**Vote" in text
+    known = {}
+    for chapter in _chapters(text):
+        source = ROOT / "workbooks" / f"{chapter}.py"
+        asked = re.findall(r"^# ## (\w+): .*\n#\n# \*(\d+) minutes", source.read_text("utf-8"), re.MULTILINE)
+        known |= dict(asked)
+    named = dict(re.findall(r"`(\w+)` \((\d+)\)", text))
+    assert named == known, "the page names each exercise once, with its minutes"
+
+
+def _chapters(lesson: str) -> list[str]:
+    return re.findall(r"\{doc\}`\.\./notebooks/(\w+)`", lesson)
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
@@ -33,6 +57,9 @@ def test_a_command_can_be_given(words):
     """As far as its arguments: notebooks, options and profile exist; nothing is run."""
     name, *rest = [word.replace("mine", "quick") for word in words]
     command = cli.cli.get_command(None, name)
+    if isinstance(command, click.Group):
+        name, *rest = rest
+        command = command.get_command(None, name)
     given = command.make_context(name, rest).params
     for notebook in [*given.get("chosen", ()), *filter(None, [given.get("notebook")])]:
         assert notebook in notebooks.names()

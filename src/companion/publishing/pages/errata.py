@@ -78,13 +78,13 @@ def _table(of: Errata) -> str:
 
 
 def _row(item: Erratum, notebook: str) -> list[str]:
-    printed, right, evidence, here = map(_html, (item.printed, item.right, item.evidence, item.here))
+    printed, right, evidence, here = map(html, (item.printed, item.right, item.evidence, item.here))
     if item.anchor and notebook:
         evidence += f' <a href="../notebooks/{notebook}.html#{item.anchor}">See the cell.</a>'
     first = f'<th scope="row" id="{item.id.lower()}">{item.id}<br><small>{KINDS[item.kind]}</small></th>'
     return [first, printed, right, evidence, here]
 
 
-def _html(text: str) -> str:
+def html(text: str) -> str:
     """Escaped; what is between backticks is code."""
     return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text, quote=False))

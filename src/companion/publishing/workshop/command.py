@@ -23,6 +23,22 @@ def editions(folder: Path) -> None:
 
 
 @workshop.command()
+@click.argument("folder", metavar="OUT", type=click.Path(path_type=Path))
+@click.option(
+    "--profile", default="quick", show_default=True, help="Slides of the chapters' runs in this profile."
+)
+def slides(folder: Path, profile: str) -> None:
+    """Make slides of every executed chapter, with speaker notes, in the new folder OUT."""
+    from companion.publishing.workshop import slides  # brings nbconvert along, which no other command needs
+
+    made, missing = slides.make(folder, profile)
+    for name in missing:
+        run = f"companion run {name} --profile {profile}"
+        click.echo(f"{name}: no slides; it has not been run: `{run}`", err=True)
+    click.echo(f"{made} decks; open {paths.shown(folder / 'index.html')}")
+
+
+@workshop.command()
 @click.argument("notebook", type=click.Path(path_type=Path))
 def check(notebook: Path) -> int:
     """Run a student's NOTEBOOK and say, exercise by exercise, right or wrong, with a hint."""
