@@ -284,7 +284,7 @@ def _copy_runs(jobs: Sequence[runner.Job], runs: Path) -> None:
 
 
 def _editions(out: Path) -> None:
-    """Both editions of every workbook, the instructor's executed, which puts the nets it needs in the store."""
+    """Both editions of every workbook, the instructor's executed, so that the nets it needs are stored."""
     part = out / "editions.part"
     shutil.rmtree(part, ignore_errors=True)
     workbook.write_editions(part)

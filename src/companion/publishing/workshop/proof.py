@@ -28,7 +28,7 @@ _UNPACKED = 2.5
 
 
 def prove(out: Path, profile: str, say: Callable[[str], None]) -> dict[str, Any] | None:
-    """Install from the box `out` into an empty folder, run the sessions' commands there and check the solutions.
+    """Install from the box `out` into an empty folder, run the sessions' commands, check the solutions.
 
     Returns what was found, None if a command failed; `out`/proof.log has everything that was said. The
     network is taken away where the system can do that (Linux, unshare); elsewhere only pip is kept from it.

@@ -38,11 +38,11 @@ def _proof(proved: dict[str, Any] | None) -> str:
         return (
             "**Not proved**: the same `companion workshop make` goes on from here, and says what is missing."
         )
+    installed, minutes = shown(proved["installed_bytes"]), proved["install_minutes"]
     return (
-        f"Proved on {proved['when'][:10]}, {proved['network']}: installed from this folder in "
-        f"{proved['install_minutes']} minutes ({shown(proved['installed_bytes'])} on disk); every chapter up to "
-        f"date; then {proved['commands']} commands, those of the sessions and the checks of the solutions, in "
-        f"{proved['session_minutes']} minutes. `proof.log` shows each of them."
+        f"Proved on {proved['when'][:10]}, {proved['network']}: installed from this folder in {minutes} minutes "
+        f"({installed} on disk); every chapter up to date; {proved['commands']} commands, those of the sessions "
+        f"and the checks of the solutions, in {proved['session_minutes']} minutes. `proof.log` shows each."
     )
 
 
