@@ -6,10 +6,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from companion.publishing.pages import site
 from companion.publishing.paths import UserError
+from companion.publishing.running import runner
 from companion.publishing.workshop import box, proof, readme, start
 
 WHAT = {"commit": "c0ffee", "profile": "quick", "system": "Linux x86_64", "python": "3.11"}
@@ -178,6 +181,90 @@ def test_the_clone_has_one_commit_and_no_way_back(checkout, tmp_path):
     assert (target / "src" / "code.py").exists()
 
 
+# --- the whole -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def source(checkout, tmp_path, monkeypatch):
+    """A checkout with one executed chapter, a page of it, a trained net and a page for teachers."""
+    for name in box.LOCKS:
+        (checkout / name).write_text("", "utf-8")
+    (checkout / ".gitignore").write_text("runs/\n_build/\n", "utf-8")
+    git(checkout, "add", ".")
+    git(checkout, "commit", "-qm", "locks")
+    executed = checkout / "runs" / "quick" / "a" / "executed.ipynb"
+    page = checkout / "_build" / "html" / "notebooks" / "a.html"
+    net = tmp_path / "store" / "net.safetensors"
+    for path in (executed, net, net.with_suffix(".lock"), page):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f'<meta name="{site.RUN_META}" content="quick">', "utf-8")
+    job = SimpleNamespace(notebook="a", label="a", profile="quick", folder=executed.parent)
+    monkeypatch.setattr(runner, "plan", lambda *given: [job])
+    monkeypatch.setattr(runner, "is_up_to_date", lambda job: True)
+    monkeypatch.setenv("COMPANION_ROOT", str(checkout))
+    monkeypatch.setenv("COMPANION_STORE", str(net.parent))
+    return checkout
+
+
+PROVED = {
+    "when": "2026-11-30T07:00:00+00:00",
+    "network": "the network taken away",
+    "install_minutes": 1.5,
+    "installed_bytes": 6e9,
+    "commands": 12,
+    "session_minutes": 3.5,
+}
+
+
+def test_a_box_is_made_proved_once_and_gone_on_with(source, tmp_path, monkeypatch):
+    out, proofs = tmp_path / "out", []
+    answers = [KeyboardInterrupt, None, PROVED, PROVED]
+
+    def prove(box_folder, profile, say):
+        assert start.changed(box_folder) == []
+        answer = answers[len(proofs)]
+        proofs.append(answer)
+        (box_folder / "proof.log").write_text(f"proof {len(proofs)}", "utf-8")
+        if answer is KeyboardInterrupt:
+            raise KeyboardInterrupt
+        return answer
+
+    monkeypatch.setattr(proof, "prove", prove)
+    with pytest.raises(KeyboardInterrupt):
+        box.make(out, "quick", print)
+    assert not box.make(out, "quick", print)
+    assert "**Not proved**" in (out / "README.md").read_text("utf-8")
+    assert box.make(out, "quick", print) and start.changed(out) == []
+    assert box.make(out, "quick", print) and len(proofs) == 3  # as it is, it was proved
+    assert "12 commands" in (out / "README.md").read_text("utf-8")
+    made = json.loads((out / "made.json").read_text("utf-8"))
+    assert made["packages"] == 0 and made["bytes"]["companion"] > 0
+    files = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert {"companion/runs/store/net.safetensors", "companion/runs/quick/a/executed.ipynb"} <= files
+    assert {"book/notebooks/a.html", "start.py", "start.sh", "start.command", "start.bat"} <= files
+    assert "companion/runs/store/net.lock" not in files and not any(".part" in name for name in files)
+    with (source / "_build" / "html" / "notebooks" / "a.html").open("a") as page:
+        page.write("more")
+    assert box.make(out, "quick", print) and len(proofs) == 4
+
+
+def test_runs_and_pages_that_are_not_up_to_date_are_said_before_anything_is_written(
+    source, tmp_path, monkeypatch
+):
+    for edit, said in (
+        (lambda page: os.utime(page, (0, 0)), "the pages do not show a as it is; run `companion build"),
+        (lambda page: page.write_text("another profile"), "the pages do not show a as it is"),
+        (
+            lambda page: monkeypatch.setattr(runner, "is_up_to_date", lambda job: False),
+            "not up to date: a; run",
+        ),
+    ):
+        edit(source / "_build" / "html" / "notebooks" / "a.html")
+        with pytest.raises(UserError, match=said):
+            box.make(tmp_path / "out", "quick", print)
+    assert not (tmp_path / "out").exists()
+
+
 # --- checksums, scripts, README --------------------------------------------------------------------------
 
 
@@ -233,11 +320,7 @@ def test_the_readme_names_what_is_there(whole):
     for word in ("`student/`", "1.5 MB", "`wheels/`", "3.0 GB", "Linux x86_64", "Python 3.11", "c0ffee"):
         assert word in text
     assert "`book/` |" not in text and "**Not proved**" in text
-    proved = {
-        "when": "2026-11-30T07:00:00+00:00", "network": "the network taken away", "install_minutes": 1.5,
-        "installed_bytes": 6e9, "commands": 12, "session_minutes": 3.5,
-    }  # fmt: skip
-    text = readme.text({**WHAT, "packages": 1, "bytes": {}, "proved": proved})
+    text = readme.text({**WHAT, "packages": 1, "bytes": {}, "proved": PROVED})
     assert "the network taken away: installed from this folder in 1.5 minutes (6.0 GB on disk); every" in text
     assert len(text.splitlines()) < 60
 

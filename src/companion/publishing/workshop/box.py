@@ -29,14 +29,14 @@ from companion.publishing import paths
 from companion.publishing.pages import site
 from companion.publishing.paths import UserError
 from companion.publishing.running import provenance, runner
-from companion.publishing.workshop import checking, readme, start, workbook
+from companion.publishing.workshop import checking, proof, readme, start, workbook
 
 LOCKS = ("requirements.lock", "requirements-oracles.lock")
-MADE, LOG = "made.json", "proof.log"
+MADE = "made.json"
 #: Packages that one call of pip fetches: what is lost at most when it is interrupted.
 AT_ONCE = 10
 #: Files that speak of the proof, so that it cannot be a proof of them.
-_ABOUT = {MADE, LOG, "README.md", start.SUMS}
+_ABOUT = {MADE, proof.LOG, "README.md", start.SUMS}
 
 Say = Callable[[str], None]
 
@@ -46,8 +46,6 @@ def make(out: Path, profile: str, say: Say) -> bool:
 
     Raises UserError, before anything is written, for whatever the user must fix.
     """
-    from companion.publishing.workshop import proof
-
     clock, root = time.monotonic(), paths.root()
     commit, jobs = _committed(root, say), _executed(profile)
     made = begin(out, {"commit": commit, "profile": profile, "system": system(), "python": python()})
@@ -66,7 +64,7 @@ def make(out: Path, profile: str, say: Say) -> bool:
     say("== 4/5 Start scripts, checksums")
     write_scripts(out, made["python"])
     made["packages"] = len(wheels)
-    made["bytes"] = {path.name: size(path) for path in sorted(out.iterdir()) if path.is_dir()}
+    made["bytes"] = {path.name: readme.size(path) for path in sorted(out.iterdir()) if path.is_dir()}
     sums = checksums(out)
     content = hashlib.sha256(json.dumps(sums).encode()).hexdigest()
     if made.get("proved", {}).get("content") == content:
@@ -76,7 +74,9 @@ def make(out: Path, profile: str, say: Say) -> bool:
     made.pop("proved", None)
     made["minutes"] = round((time.monotonic() - clock) / 60, 1)
     finish(out, made, sums)
-    say(f"== 5/5 Proof: installing from the box and running the sessions of book/teach.md ({out / LOG})")
+    say(
+        f"== 5/5 Proof: installing from the box and running the sessions of book/teach.md ({out / proof.LOG})"
+    )
     found = proof.prove(out, profile, say)
     if found is not None:
         made["proved"] = {"content": content, **found}
@@ -167,11 +167,6 @@ def write_scripts(out: Path, version: str) -> None:
     write_atomic(out / "start.bat", _BAT.replace("3.11", version).replace("\n", "\r\n"))
     for name in ("start.sh", "start.command"):
         (out / name).chmod(0o755)
-
-
-def size(path: Path) -> int:
-    """Bytes of all files under a folder."""
-    return sum(file.lstat().st_size for file in path.rglob("*") if not file.is_dir())
 
 
 def _committed(root: Path, say: Say) -> str:

@@ -24,12 +24,12 @@ def make(out: Path, profile: str) -> int:
     What an interrupted one left is completed. The proof installs from the box, the network taken away where
     the system can do that, and runs the commands of the sessions of the page "Teach with it".
     """
-    from companion.publishing.workshop import box  # brings the runner along
+    from companion.publishing.workshop import box, proof
 
     if box.make(out.resolve(), profile, click.echo):
         click.echo(f"proved; hand round {out} without instructor/ (README.md says how)")
         return 0
-    click.echo(f"companion: the box is made and not proved; see the end of {out / box.LOG}", err=True)
+    click.echo(f"companion: the box is made and not proved; see the end of {out / proof.LOG}", err=True)
     return 1
 
 

@@ -14,8 +14,9 @@ from typing import Any
 
 from companion.publishing.paths import UserError
 from companion.publishing.running import provenance
-from companion.publishing.workshop import box, readme, start
+from companion.publishing.workshop import readme, start
 
+LOG = "proof.log"
 #: A shell word list that runs the words after it where only the loopback device exists, which kernels need.
 _UP = (
     "import fcntl, os, socket, struct, sys; "
@@ -38,7 +39,7 @@ def prove(out: Path, profile: str, say: Callable[[str], None]) -> dict[str, Any]
         raise UserError(
             f"{out}: {damaged[0]} is not what {start.SUMS} says; remove it and make the box again"
         )
-    needed, free = _UNPACKED * box.size(out / "wheels"), shutil.disk_usage(tempfile.gettempdir()).free
+    needed, free = _UNPACKED * readme.size(out / "wheels"), shutil.disk_usage(tempfile.gettempdir()).free
     if free < needed:
         raise UserError(
             f"the proof unpacks up to {readme.shown(needed)} in {tempfile.gettempdir()}, where "
@@ -49,14 +50,14 @@ def prove(out: Path, profile: str, say: Callable[[str], None]) -> dict[str, Any]
         "the network taken away" if offline else "the network not taken away (no unshare here), only pip's"
     )
     with tempfile.TemporaryDirectory() as empty:
-        folder, log = Path(empty) / "workshop", out / box.LOG
+        folder, log = Path(empty) / "workshop", out / LOG
         log.write_text(f"{provenance.now()} {provenance.machine()}, {network}\n", "utf-8")
         run = _runner(folder / "companion", offline, log, say)
         seconds = run([*_starter(out), "--install", str(folder)], Path(empty))
         if seconds is None:
             return None
         found = {"when": provenance.now(), "network": network, "install_minutes": _minutes(seconds)}
-        found["installed_bytes"] = box.size(folder)
+        found["installed_bytes"] = readme.size(folder)
         clock = time.monotonic()
         if run(["companion", "run", "--profile", profile], expected="\n0 ran, ") is None:
             return None

@@ -1,5 +1,6 @@
 """The page that lies on top of a workshop's box."""
 
+from pathlib import Path
 from typing import Any
 
 #: What the folders of a box hold, in the order in which a reader wants them.
@@ -29,6 +30,11 @@ def shown(number: float) -> str:
     return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{number / 1e6:.1f} MB"
 
 
+def size(path: Path) -> int:
+    """Bytes of all files under a folder."""
+    return sum(file.lstat().st_size for file in path.rglob("*") if not file.is_dir())
+
+
 def _named(made: dict[str, Any]) -> dict[str, Any]:
     return {name: made[name] for name in ("system", "commit", "profile", "packages")}
 
@@ -40,9 +46,10 @@ def _proof(proved: dict[str, Any] | None) -> str:
         )
     installed, minutes = shown(proved["installed_bytes"]), proved["install_minutes"]
     return (
-        f"Proved on {proved['when'][:10]}, {proved['network']}: installed from this folder in {minutes} minutes "
-        f"({installed} on disk); every chapter up to date; {proved['commands']} commands, those of the sessions "
-        f"and the checks of the solutions, in {proved['session_minutes']} minutes. `proof.log` shows each."
+        f"Proved on {proved['when'][:10]}, {proved['network']}: installed from this folder in {minutes} "
+        f"minutes ({installed} on disk); every chapter up to date; {proved['commands']} commands, those of "
+        f"the sessions and the checks of the solutions, in {proved['session_minutes']} minutes. "
+        "`proof.log` shows each."
     )
 
 

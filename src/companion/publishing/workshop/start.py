@@ -30,8 +30,10 @@ def main(arguments=None):
         if damaged := changed(box, tuple(f"{name}/" for name in COPIED)):
             raise OSError(f"this copy of the box is damaged ({', '.join(damaged[:3])}): copy it again")
         install(box, folder)
-    except (OSError, shutil.Error) as error:
+    except OSError as error:
         sys.exit(f"start: {error}")
+    except KeyboardInterrupt:
+        sys.exit("start: interrupted; start again to go on from here")
     except subprocess.CalledProcessError:
         sys.exit("start: not installed, see the messages above; start again to go on from here")
     scripts, student = folder / "companion" / ".venv" / BIN, folder / "student"
@@ -39,7 +41,8 @@ def main(arguments=None):
     print(f"In a terminal:  cd {folder / 'companion'}, then {_activate()}")
     if not given.install:
         webbrowser.open((folder / "book" / "index.html").as_uri())
-        sys.exit(subprocess.call([str(scripts / "jupyter"), "lab", str(student)]))
+        own = {**os.environ, "JUPYTER_PREFER_ENV_PATH": "1"}  # the environment's kernel before the user's
+        sys.exit(subprocess.call([str(scripts / "jupyter"), "lab", str(student)], env=own))
 
 
 def changed(box, within=""):
