@@ -133,9 +133,7 @@ def locked(locks: Iterable[str]) -> dict[str, set[str]]:
 
 def missing(wheels: dict[str, set[str]], folder: Path) -> dict[str, set[str]]:
     """The packages that no whole file of the folder is of; files of no package are removed."""
-    there = {}
-    for path in sorted(folder.glob("*")):
-        there[start.digest(path)] = path
+    there = {start.digest(path): path for path in folder.glob("*")}
     wanted = set().union(*wheels.values())
     for sha256, path in there.items():
         if sha256 not in wanted:
@@ -225,7 +223,7 @@ def _announce(left: dict[str, set[str]], out: Path, say: Say) -> None:
 
 def _installed(pin: str) -> int | None:
     """Bytes that a package takes in this environment; None if this version is not in it."""
-    name, _, version = pin.partition("==")
+    name, version = re.fullmatch(r"([\w.-]+)(?:\[.*\])?==(.+)", pin).groups()
     try:
         found = metadata.distribution(name)
     except metadata.PackageNotFoundError:
@@ -286,9 +284,10 @@ def _editions(out: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch, checking.own_kernel(Path(scratch)):
         for path in tqdm(sorted((part / "instructor").glob("*.ipynb")), unit="notebook", disable=None):
             notebook = nbformat.read(path, as_version=4)
-            NotebookClient(
+            client = NotebookClient(
                 notebook, kernel_name="python3", resources={"metadata": {"path": scratch}}
-            ).execute()
+            )
+            client.execute(stderr=subprocess.DEVNULL)  # a kernel's own remarks, of no use to anybody here
             nbformat.write(notebook, path)
     for which in workbook.LEFT_OUT:
         shutil.rmtree(out / which, ignore_errors=True)
