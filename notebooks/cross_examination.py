@@ -8,11 +8,11 @@
 # Every name here can be changed: companion run cross_examination -p NAME=VALUE
 # fmt: off
 dataset: str = "mnist_small"  # one of mnist_small, digits, mnist, fashion_mnist, folder:PATH: the images
-n_train: int = 1000  # in [0, inf): training images used, 0 for all
+n_train: int = 900  # in [0, inf): training images used, 0 for all
 n_test: int = 300  # in [0, inf): test images used, 0 for all
 model: str = "compact_cnn"  # one of compact_cnn, digits_cnn, simple_cnn: digits_cnn for 8x8 images
 seeds: list[int] = [0, 1, 2]  # in [0, inf): one net of every method each
-epochs: int = 8  # in [1, inf): passes over the training images
+epochs: int = 7  # in [1, inf): passes over the training images
 batch_size: int = 50  # in [1, inf): images in a training step
 lr: float = 0.05  # in (0, inf): first learning rate of SGD, falls to 0 on a cosine
 weight_decay: float = 1e-5  # in [0, inf): of all nets but those of the method “weight decay”

@@ -12,12 +12,12 @@
 # Every name here can be changed: companion run interpretation_regularization -p NAME=VALUE
 # fmt: off
 dataset: str = "mnist_small"  # one of mnist_small, digits, mnist, fashion_mnist, cifar10, folder:PATH: the images
-n_train: int = 1000  # in [0, inf): training images used, 0 for all
+n_train: int = 900  # in [0, inf): training images used, 0 for all
 n_test: int = 300  # in [0, inf): test images used, 0 for all
 model: str = "compact_cnn"  # one of compact_cnn, digits_cnn, simple_cnn: digits_cnn for 8x8 images, simple_cnn is the paper's
 seeds: list[int] = [0, 1, 2]  # in [0, inf): one set of nets each, the teacher of the maps among them
-epochs: int = 8  # in [1, inf): passes over the training images
-epochs_long: int = 16  # in [1, inf): passes in the longer training of three controls
+epochs: int = 7  # in [1, inf): passes over the training images
+epochs_long: int = 14  # in [1, inf): passes in the longer training of three controls
 batch_size: int = 50  # in [1, inf): images in a training step
 lr: float = 0.05  # in (0, inf): first learning rate of SGD, falls to 0 on a cosine
 weight_decay: float = 1e-5  # in [0, inf): l2 weight decay of SGD
@@ -53,8 +53,8 @@ grid: bool = False  # also run IR-G, a search for the weights on held-out traini
 grid_lambda_d: list[float] = [0.3, 1.0, 3.0]  # in (0, inf): grid of IR-G
 grid_lambda_m: list[float] = [0.05, 0.15, 0.45]  # in [0, inf): grid of IR-G
 grid_lambda_j: list[float] = [0.03, 0.1, 0.32]  # in [0, inf): grid of IR-G for Jacobian regularization
-norm_images: int = 300  # in [1, inf): training images over which norms and cosines are averaged
-logit_scales: list[float] = [1.0, 3.0, 10.0]  # in (0, inf): factors of IR-E5
+norm_images: int = 200  # in [1, inf): training images over which norms and cosines are averaged
+logit_scales: list[float] = [1.0, 10.0]  # in (0, inf): factors of IR-E5
 cifar: bool = False  # also run IR-T2: CIFAR-10, wide ResNets (hours on a GPU)
 cifar_epochs: int = 200  # in [1, inf): IR-T2, passes over the training images
 cifar_depth: int = 28  # in [10, inf): IR-T2, layers of the wide ResNet, 6n + 4
