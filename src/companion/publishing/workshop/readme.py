@@ -74,7 +74,9 @@ All together {total}: {packages} packages, commit `{commit}`, profile `{profile}
 
 ## For the teacher
 
-Copy everything **but `instructor/`** to the sticks. A laptop that cannot install still has `book/index.html`.
+Copy everything **but `instructor/`** to the sticks. (Who looks for them finds the solutions in
+`companion/workbooks/`, too: the checks need them. These exercises are for learning, not for marks.)
+A laptop that cannot install still has `book/index.html`.
 The packages are for the system above; laptops of another kind need a box that was made on one of them.
 
 {proof}
