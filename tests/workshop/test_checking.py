@@ -5,7 +5,7 @@ import pytest
 
 from companion.publishing import cli
 from companion.publishing.paths import UserError
-from companion.publishing.workshop import checking, workbook
+from companion.publishing.workshop import checking, judging, workbook
 
 pytestmark = pytest.mark.slow  # a kernel each
 
@@ -118,6 +118,12 @@ def test_an_answer_that_fails_is_not_judged_by_the_one_before_it(student):
 def test_a_loop_without_an_end_is_ended_and_the_rest_judged(student):
     said = student("# exercise total\nwhile True:\n    pass", RIGHT["scaled"], cell_s=3)
     assert said == {"total": ("no answer found", ""), "scaled": ("right", "")}
+
+
+def test_a_function_without_an_end_costs_its_own_exercise_alone(student):
+    endless = "# exercise scaled\ndef scaled(values):\n    while True:\n        pass"
+    said = student(endless, RIGHT["total"], cell_s=20)
+    assert said == {"total": ("right", ""), "scaled": ("wrong", judging.ENDLESS)}
 
 
 def test_a_check_sees_the_parameters_of_the_student(student):

@@ -35,11 +35,16 @@ def check(path: Path, cell_s: int = _CELL_S) -> dict[str, tuple[str, str]]:
     name = belongs_to(notebook, path)
     with tempfile.TemporaryDirectory() as folder, own_kernel(Path(folder)):
         found = Path(folder) / "found.json"
-        job = _with_judge(notebook, name, found)
+        job = _with_judge(notebook, name, found, cell_s)
         client = NotebookClient(
-            job, kernel_name="python3", timeout=cell_s, interrupt_on_timeout=True, allow_errors=True,
+            job,
+            kernel_name="python3",
+            extra_arguments=["--log-level=ERROR"],  # no warning that a student can do nothing about
+            timeout_func=lambda cell: cell.metadata.get("limit_s"),
+            interrupt_on_timeout=True,
+            allow_errors=True,
             resources={"metadata": {"path": str(path.resolve().parent)}},
-        )  # fmt: skip
+        )
         dead = False
         try:
             client.execute()
@@ -77,20 +82,25 @@ def _read(path: Path) -> NotebookNode:
         raise UserError(f"{path}: is no notebook that can be read ({type(error).__name__})") from None
 
 
-def _with_judge(notebook: NotebookNode, name: str, found: Path) -> NotebookNode:
-    """The notebook's code with the judge's cells in between."""
-    sources = [_BEGIN.format(name=name, found=str(found))]
+def _with_judge(notebook: NotebookNode, name: str, found: Path, cell_s: int) -> NotebookNode:
+    """The notebook's code, each cell with its limit, and the judge's cells in between, which have none."""
+    made = [_cell(_BEGIN.format(name=name, found=str(found)))]
     for cell in notebook.cells:
         if cell.cell_type != "code":
             continue
         kind, exercise = workbook.marked(cell.source) or ("", "")
         if kind == "exercise":
-            sources += [f"_judge.forget({exercise!r}, globals())", cell.source]
-            sources += [f"_judge.judge({exercise!r}, globals())"]
-        else:
-            sources.append(cell.source)
-    sources.append("_judge.judge_all(globals())")
-    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+            made.append(_cell(f"_judge.forget({exercise!r}, globals())"))
+        made.append(_cell(cell.source, limit_s=cell_s))
+        if kind == "exercise":
+            # A check calls the student's function, which may not end either.
+            made.append(_cell(f"_judge.judge({exercise!r}, globals())", limit_s=cell_s))
+    made.append(_cell("_judge.judge_all(globals())", limit_s=cell_s))
+    return nbformat.v4.new_notebook(cells=made)
+
+
+def _cell(source: str, **metadata: int) -> NotebookNode:
+    return nbformat.v4.new_code_cell(source, metadata=metadata)
 
 
 def _errors(cell: NotebookNode) -> Iterator[str]:

@@ -15,6 +15,7 @@ from companion.files import write_atomic
 from companion.publishing.workshop.workbook import Exercise, exercises, parameters, read, shared
 
 RIGHT, WRONG, UNANSWERED, MISSING = "right", "wrong", "not answered", "no answer found"
+ENDLESS = "it came to no end, and was interrupted"
 _BEST_FIRST = (RIGHT, WRONG, UNANSWERED, MISSING)
 
 
@@ -53,6 +54,8 @@ def verdict(exercise: Exercise, answer: Mapping[str, Any], space: Mapping[str, A
         exec(compile(exercise.check, "check", "exec"), here)
     except AssertionError as told:
         return WRONG, str(told) or "not yet"
+    except KeyboardInterrupt:
+        return WRONG, ENDLESS
     except Exception as error:
         return WRONG, f"the check stopped with {type(error).__name__}: {' '.join(str(error).split())}"
     return RIGHT, ""
@@ -107,7 +110,8 @@ class Judge:
     def judge_all(self, space: Mapping[str, Any]) -> None:
         """Judge every exercise once more: an answer may stand in a cell that lost its first line."""
         for exercise in self._exercises:
-            self.judge(exercise, space)
+            if self._verdicts[exercise][1] != ENDLESS:
+                self.judge(exercise, space)
 
     def _keep(self) -> None:
         write_atomic(self._path, json.dumps(self._verdicts))
