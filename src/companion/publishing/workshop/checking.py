@@ -33,7 +33,7 @@ def check(path: Path, cell_s: int = _CELL_S) -> dict[str, tuple[str, str]]:
     """
     notebook = _read(path)
     name = belongs_to(notebook, path)
-    with tempfile.TemporaryDirectory() as folder, _own_kernel(Path(folder)):
+    with tempfile.TemporaryDirectory() as folder, own_kernel(Path(folder)):
         found = Path(folder) / "found.json"
         job = _with_judge(notebook, name, found, cell_s)
         client = NotebookClient(
@@ -108,7 +108,7 @@ def _errors(cell: NotebookNode) -> Iterator[str]:
 
 
 @contextmanager
-def _own_kernel(folder: Path) -> Iterator[None]:
+def own_kernel(folder: Path) -> Iterator[None]:
     """This environment's kernel, without the user's IPython profile, for the time of a check."""
     own = {
         "JUPYTER_PREFER_ENV_PATH": "1",

@@ -9,7 +9,28 @@ from companion.publishing import paths
 
 @click.group()
 def workshop() -> None:
-    """Teach with the book: editions of the workbooks, and their answers checked."""
+    """Teach with the book: a box to hand round, editions of the workbooks, their answers checked."""
+
+
+@workshop.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--profile", default="quick", show_default=True, help="Whose executed chapters and pages are in the box."
+)
+def make(out: Path, profile: str) -> int:
+    """Make a box in the folder OUT from which everything is installed without a network, and prove it.
+
+    Packages, checkout, executed chapters, trained nets, pages, both editions of the workbooks, start scripts.
+    What an interrupted one left is completed. The proof installs from the box, the network taken away where
+    the system can do that, and runs the commands of the sessions of the page "Teach with it".
+    """
+    from companion.publishing.workshop import box, proof
+
+    if box.make(out.resolve(), profile, click.echo):
+        click.echo(f"proved; hand round {out} without instructor/ (README.md says how)")
+        return 0
+    click.echo(f"companion: the box is made and not proved; see the end of {out / proof.LOG}", err=True)
+    return 1
 
 
 @workshop.command()
