@@ -30,6 +30,15 @@ def test_more_components_are_nearer():
     torch.testing.assert_close(planes[1], metrics.principal_projection(x, train, dimensions=4))
 
 
+def test_fewer_images_than_entries_have_the_same_plane():
+    x, few = images(6, 8), images(10, 9)  # 10 images of 16 entries: the other way to the axes
+    flat = few.flatten(1).double()
+    axes = torch.linalg.eigh(torch.cov(flat.T, correction=0)).eigenvectors[:, -3:]
+    expected = flat.mean(0) + (x.flatten(1).double() - flat.mean(0)) @ axes @ axes.T
+    found = metrics.principal_projection(x, few, dimensions=3)
+    torch.testing.assert_close(found.flatten(1).double(), expected, atol=1e-5, rtol=0)
+
+
 def test_the_nearest_image_is_found_in_every_chunk():
     train = images(30, 5)
     x = train[[7, 3, 29, 0, 12]] + 0.001

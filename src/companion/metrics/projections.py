@@ -24,12 +24,16 @@ def principal_projections(x: Tensor, x_train: Tensor, *, dimensions: Sequence[in
         if not 1 <= count <= min(flat.shape):
             raise ValueError(f"dimensions={count}; expected 1 to {min(flat.shape)}")
     mean = flat.mean(0)
-    axes, centred = (
-        torch.linalg.eigh((flat - mean).T @ (flat - mean)).eigenvectors,
-        x.flatten(1).double() - mean,
-    )
-    planes = [axes[:, -count:] for count in dimensions]
+    axes, centred = _principal_axes(flat - mean), x.flatten(1).double() - mean
+    planes = [axes[:, :count] for count in dimensions]
     return [(mean + centred @ of @ of.T).view_as(x).to(x.dtype) for of in planes]
+
+
+def _principal_axes(centred: Tensor) -> Tensor:
+    """The principal axes of centred points (N, D) as columns, that of the largest variance first."""
+    if len(centred) < centred.shape[1]:  # a few colour images: N x D instead of D x D
+        return torch.linalg.svd(centred, full_matrices=False).Vh.T
+    return torch.linalg.eigh(centred.T @ centred).eigenvectors.flip(1)
 
 
 def nearest_image(x: Tensor, x_train: Tensor, *, chunk: int = 500) -> Tensor:
