@@ -1,5 +1,6 @@
 """Images without the pixels that a map calls important: what ROAR, KAR and DiffROAR retrain on."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -8,7 +9,8 @@ def ranks(maps: Tensor, *, unit: str = "pixel", generator: torch.Generator | Non
     """Place of each pixel in its image's order, 0 for the largest absolute value: int32.
 
     Source: BR section 3.2, which adds uniform noise below 1e-8 to the values; that decides ties, but also
-    reorders values that small. Here ties, and ties alone, are broken at random.
+    reorders values that small. Here ties, and ties alone, are broken at random; values are compared in single
+    precision.
     maps: (B, C, H, W), signed. unit: "pixel" adds the absolute values of a pixel's channels and ranks the
     pixels, (B, 1, H, W); "entry" ranks every channel of every pixel, (B, C, H, W) (Hooker et al. 2018; SH).
     generator: on the device of the maps. Raises ValueError on another unit and for maps that are not finite.
@@ -18,11 +20,17 @@ def ranks(maps: Tensor, *, unit: str = "pixel", generator: torch.Generator | Non
     if not maps.isfinite().all():
         raise ValueError("a map holds NaN or infinity, so its pixels have no order")
     values = maps.abs().sum(1, keepdim=True) if unit == "pixel" else maps.abs()
-    flat = values.flatten(1)
-    shuffled = torch.rand(flat.shape, generator=generator, device=maps.device).argsort(1)
-    order = flat.gather(1, shuffled).argsort(dim=1, descending=True, stable=True)  # ties stay shuffled
+    flat = values.flatten(1).float()
+    size = flat.view(torch.int32).long()  # the bits of numbers >= 0 are ordered as the numbers are
+    tie = torch.randint(2**32, flat.shape, generator=generator, device=maps.device)
+    order = _argsort((size.neg() << 32) | tie)
     places = torch.arange(flat.shape[1], dtype=torch.int32, device=maps.device).expand(flat.shape)
-    return places.new_empty(flat.shape).scatter_(1, shuffled.gather(1, order), places).view_as(values)
+    return places.new_empty(flat.shape).scatter_(1, order, places).view_as(values)
+
+
+def _argsort(keys: Tensor) -> Tensor:
+    """keys.argsort(1), which numpy does four times faster on a CPU."""
+    return keys.argsort(1) if keys.is_cuda else torch.from_numpy(np.argsort(keys.numpy(), axis=1))
 
 
 def masked(

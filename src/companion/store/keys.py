@@ -13,8 +13,13 @@ def key(recipe: Recipe) -> str:
     """The name of a recipe's files: a hash of the recipe, the code that trains it, the data's identity and
     the names of its sources."""
     sources = [key(source) for source in needed(recipe)[:-1]]
-    parts = _without_places(recipe.as_dict())
-    return digest([parts, _training_code(recipe), identity(recipe.data), sources])
+    return digest([_settings(recipe), _training_code(recipe), identity(recipe.data), sources])
+
+
+@lru_cache(maxsize=4096)
+def _settings(recipe: Recipe) -> Any:
+    """The recipe's own part of its key, kept: a chapter asks for the key of one recipe again and again."""
+    return _without_places(recipe.as_dict())
 
 
 def _without_places(value: Any) -> Any:
