@@ -8,7 +8,7 @@
 # Every name here can be changed: companion run cross_examination -p NAME=VALUE
 # fmt: off
 dataset: str = "mnist_small"  # one of mnist_small, digits, mnist, fashion_mnist, folder:PATH: the images
-n_train: int = 900  # in [0, inf): training images used, 0 for all
+n_train: int = 800  # in [0, inf): training images used, 0 for all
 n_test: int = 300  # in [0, inf): test images used, 0 for all
 model: str = "compact_cnn"  # one of compact_cnn, digits_cnn, simple_cnn: digits_cnn for 8x8 images
 seeds: list[int] = [0, 1, 2]  # in [0, inf): one net of every method each
@@ -22,7 +22,7 @@ eps_weak: float = 0.75  # in (0, inf): l2 radius of the first
 eps_strong: float = 2.0  # in (0, inf): l2 radius of the third
 step_l2: float = 1/3  # in (0, inf): l2 step in adversarial training, as a fraction of the radius
 step_l2_strong: float = 0.48  # in (0, inf): the same for the third
-at_steps: int = 7  # in [1, inf): PGD steps of the second and third
+at_steps: int = 5  # in [1, inf): PGD steps of the second and third
 few_steps: int = 3  # in [1, inf): PGD steps of the first, and of linf adversarial training
 train_linf: list[float] = [0.05, 0.1]  # in (0, 1]: linf radii of adversarial training; at 0.2 the quick nets stay at one class
 eps_linf: float = 0.1  # in (0, 1]: radius of the linf attacks
@@ -36,7 +36,7 @@ lambdas: list[float] = [0.3, 3.0]  # in (0, inf): double backpropagation, weight
 betas: list[float] = [0.5, 0.8]  # in [0, 1): noise modulation, fractions of the constant
 lambda_a: float = 0.003  # in (0, inf): alignment penalty, weight
 sigma: float = 0.15  # in (0, inf): noise of SmoothGrad, pixels in [0, 1]
-samples: int = 20  # in [1, inf): noisy copies in SmoothGrad
+samples: int = 12  # in [1, inf): noisy copies in SmoothGrad
 n_attacked: int = 80  # in [10, inf): test images attacked and mapped
 reference_steps: int = 12  # in [1, inf): steps of each attack of the reference protocol
 reference_targets: int = 1  # in [0, inf): classes towards which its APGD attacks each image

@@ -28,10 +28,10 @@ from companion import attacks, data, losses, metrics, saliency, store
 from companion.publishing.workshop.workbook import reveal
 from companion.training import Recipe, part
 
-images = data.load(dataset, n_train=900, n_test=300)
+images = data.load(dataset, n_train=800, n_test=300)
 net = store.get(  # the chapter's standard net: trained in seconds if the chapter was not run
     Recipe(
-        data=part(dataset, n_train=900),
+        data=part(dataset, n_train=800),
         model=part("compact_cnn"),
         optimiser=part("SGD", lr=0.05, momentum=0.9, nesterov=True, weight_decay=1e-5),
         epochs=7,
