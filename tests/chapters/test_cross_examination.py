@@ -168,11 +168,15 @@ class TestSmoke:
         (paper,) = ledger.of_notebook(NAME)
         assert all(claim.id in text and claim.ours for claim in paper.claims)
 
-    def test_one_seed_and_other_strengths_run(self, smoke):
-        settings = ("seeds=0", "lambdas=0.1,1,10", "betas=0.2")
+    def test_one_seed_and_other_strengths_run_with_retrained_nets(self, smoke):
+        settings = ("seeds=0", "lambdas=0.1,1,10", "betas=0.2", "retrain_shares=0.5")
         chosen = [word for setting in settings for word in ("-p", setting)]
         done = companion("run", NAME, "--profile", "smoke", *chosen, env=smoke[2])
         assert done.returncode == 0, done.stdout + done.stderr
+        (folder,) = smoke[0].parent.glob(f"{NAME}@*")
+        rows = json.loads((folder / "results.json").read_text("utf-8"))["rows"]
+        for quantity in ("ROAR", "KAR", "ROAR, own − another"):
+            assert len(of(rows, "XE-M", quantity=quantity)) == len(METHODS)
 
     @needs_browser
     def test_nothing_on_its_page_is_cut_or_scrolls_sideways(self, smoke, tmp_path):

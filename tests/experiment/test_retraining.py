@@ -408,6 +408,22 @@ class TestRetrained:
         assert values["ROAR", 1] == pytest.approx(0.125 * 20 + 0.25 * 20)
 
 
+def test_map_scores_are_roar_kar_and_what_another_image_s_map_does_not_earn():
+    many, at = {("net", seed): dataclasses.replace(PLAIN, seed=seed) for seed in (0, 1)}, [0.3, 0.6]
+    found = experiment.map_scores(RETRAINED, many, fractions=at, announce=lambda _: None)
+    value = found[found["seed"] == 0].set_index("quantity")["value"]
+    assert len(found) == 6 and len(value) == 3
+    other = dataclasses.replace(GRADIENT, map=part("gradient_elsewhere"))
+    masks = GRADIENT, dataclasses.replace(GRADIENT, remove="smallest"), other, Mask(0.5)
+    settings = {"fractions": at, "seeds": [1000]}
+    roar, kar, other, random = (experiment.retrained_accuracies(RETRAINED, m, **settings) for m in masks)
+    mu, mu_other = (100 * experiment.mu_roar(at, a, random, ends=(0, 0)).item() for a in (roar, other))
+    assert value["ROAR"] == pytest.approx(mu)
+    assert value["ROAR, own − another"] == pytest.approx(mu - mu_other)
+    area = experiment.area_under(at, experiment.diff_roar(kar, roar), ends=(0, 0))
+    assert value["ROAR"] + value["KAR"] == pytest.approx(100 * area.item())
+
+
 def test_apart_takes_pairs_of_the_same_net_metric_and_seed():
     rows = [("a", "ROAR", 0, "own", 3.0), ("a", "ROAR", 0, "other", 1.0), ("a", "ROAR", 1, "own", 9.0)]
     frame = pd.DataFrame(rows, columns=["model", "metric", "seed", "order", "value"])

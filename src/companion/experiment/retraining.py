@@ -199,6 +199,41 @@ def _points(curve: pd.DataFrame) -> tuple[list[float], Tensor]:
     return list(ordered["share"]), torch.tensor(ordered["value"].to_numpy(), dtype=torch.float64)[:, None]
 
 
+def map_scores(
+    recipe: Recipe, nets: Nets, *, fractions: Sequence[float], device: str = "cpu", **how: Any
+) -> pd.DataFrame:
+    """What retraining says of the gradient maps of many nets: ROAR, KAR and the part that is the image's own.
+
+    Source: BR section 3.2, of g_G, against one random order for each seed of `nets`. "ROAR, own − another" is
+    ROAR of the own map less that of another image's map of the same predicted class (ours): what is left of
+    the score when that is taken away which any such map earns. ROAR + KAR is the area under DiffROAR's curve
+    (SH).
+    recipe: of the retrained nets, their number of epochs and size; each mask has its net's seed, 1000 added.
+    nets: recipes by name and seed. fractions: of the pixels, in (0, 1). how: as in `retrained`.
+    Columns: model, seed, quantity and value, in points of accuracy.
+    """
+    own, another = part("loss_gradient"), part("gradient_elsewhere")
+    wanted = {"ROAR": (own, "largest"), "KAR": (own, "smallest"), "another": (another, "largest")}
+
+    def curve(seed: int, model: str, named: str, metric: str, mask: Mask) -> dict[str, Any]:
+        labels = {"model": model, "named": named, "metric": metric, "seed": seed}
+        return {**labels, "mask": mask, "seeds": [1000 + seed]}
+
+    asked = [
+        curve(seed, "", "random", "ROAR", Mask(0.5, seed=seed)) for seed in sorted({seed for _, seed in nets})
+    ]
+    for (model, seed), source in nets.items():
+        for named, (of, remove) in wanted.items():
+            mask = Mask(0.5, source=source, map=of, remove=remove, seed=seed)
+            asked.append(curve(seed, model, named, "KAR" if named == "KAR" else "ROAR", mask))
+    curves = retrained(recipe, pd.DataFrame(asked), fractions=fractions, device=device, **how)
+    random = curves["named"] == "random"
+    found = scores(curves[~random], curves[random])
+    wide = found.pivot(index=["model", "seed"], columns="named", values="value")
+    wide["ROAR, own − another"] = wide["ROAR"] - wide.pop("another")
+    return wide.reset_index().melt(["model", "seed"], var_name="quantity", value_name="value")
+
+
 def at_equal_accuracy(scores: pd.DataFrame) -> pd.DataFrame:
     """mu of both norms where their nets classify clean images equally well (BR section 3.3, figure 5).
 
