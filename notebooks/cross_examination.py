@@ -44,7 +44,8 @@ reference_restarts: int = 0  # in [0, inf): random starts of its PGD on the marg
 reference_queries: int = 0  # in [0, inf): queries of its black-box attack (Square)
 ddn_steps: int = 20  # in [1, inf): steps of DDN
 dimensions: int = 40  # in [1, inf): principal components that stand for the manifold of images
-retrain_shares: list[float] = []  # in (0, 1): fractions of the pixels replaced for ROAR and KAR, hundreds of retrained nets; empty: not run
+retrain: bool = False  # also ROAR and KAR, for which hundreds of nets are retrained
+retrain_shares: list[float] = [0.4, 0.7, 0.9]  # in (0, 1): fractions of the pixels that are replaced there
 permutations: int = 1000  # in [100, inf): deals of the ranks, for the limit of a family of correlations
 checked_images: int = 40  # in [10, inf): test images on which the evaluation of four nets is checked
 device: str = "auto"  # one of auto, cpu, cuda: where to compute
@@ -226,7 +227,7 @@ robust_net = experiment.train(judge, [JUDGE], announce=run.announce, **how)["jud
 # | SmoothGrad like plain | cosine of the SmoothGrad map with the gradient, both of the true class's logit | IR |
 # | distance of attacked images | from the plane of the first principal components; an attack that erases the digit ends near it | {doc}`BR <boundary_tilting>` |
 # | share of the attack off the manifold | length of the perturbation's part that is orthogonal to that plane, over its whole length | ours |
-# | ROAR, KAR (where `retrain_shares` is set) | points of accuracy that retrained nets lose without the map's first pixels, and keep with them alone, against a random order; their sum is the area under DiffROAR's curve | {doc}`BR <remove_and_retrain>` |
+# | ROAR, KAR (with `retrain=true`) | points of accuracy that retrained nets lose without the map's first pixels, and keep with them alone, against a random order; their sum is the area under DiffROAR's curve | {doc}`BR <remove_and_retrain>` |
 # | ROAR, own − another (the same) | ROAR less that of another image's map of the same predicted class | {ref}`BR <br-idea-orders>` |
 
 # %%
@@ -270,7 +271,7 @@ def measured(nets: dict) -> pd.DataFrame:
         *(alpha[alpha["quantity"].isin(NAMES)], experiment.where(vii, **OWN_MINUS_ANOTHER)),
         experiment.measure(metrics.signs_of_own_image, nets, images, **every),
         experiment.measure(metrics.map_measures, nets, few, **maps, **count),
-        *([retrained(nets)] if retrain_shares else []),
+        *([retrained(nets)] if retrain else []),
     ]
     return pd.concat(frames, ignore_index=True).replace({"quantity": NAMES})
 
@@ -646,7 +647,7 @@ aligned, robust = means[ALPHA].idxmax(), means[L2].idxmax()
 row = {of["want"]: of for of in wanted}
 missing = "the measures that retrain hundreds of nets (ROAR, KAR, DiffROAR) and those on BlockMNIST"
 about_retraining, rest = [], "ROAR, own − another"
-if retrain_shares:
+if retrain:
     missing, ROAR = "the measures on BlockMNIST", "ROAR"
     about_retraining = [
         f"<b>Retraining.</b> ROAR with {L2} {said(L2, ROAR)}, with {VARIANCE} {said(VARIANCE, ROAR)}; what is left of it when the score of another image's map is taken away, with {L2} {said(L2, rest)} ({figure})."

@@ -169,7 +169,7 @@ class TestSmoke:
         assert all(claim.id in text and claim.ours for claim in paper.claims)
 
     def test_one_seed_and_other_strengths_run_with_retrained_nets(self, smoke):
-        settings = ("seeds=0", "lambdas=0.1,1,10", "betas=0.2", "retrain_shares=0.5")
+        settings = ("seeds=0", "lambdas=0.1,1,10", "betas=0.2", "retrain=true", "retrain_shares=0.5")
         chosen = [word for setting in settings for word in ("-p", setting)]
         done = companion("run", NAME, "--profile", "smoke", *chosen, env=smoke[2])
         assert done.returncode == 0, done.stdout + done.stderr
