@@ -137,6 +137,10 @@ def with_loss(seed: int, name: str, **weights) -> Recipe:
     return Recipe(**common, seed=seed, loss=part(name, **weights))
 
 
+def jacobian(seed: int, weight: float) -> Recipe:
+    return with_loss(seed, "jacobian", lambda_j=weight, penalty="half_squared", projections=1)
+
+
 def on_inputs(seed: int, name: str, **settings) -> Recipe:
     return Recipe(**common, seed=seed, inputs=part(name, **settings))
 
@@ -182,12 +186,11 @@ def attacked(seed: int) -> dict[str, Recipe]:
 
 def every_method(seed: int) -> dict[str, Recipe]:
     decayed = common | {"optimiser": part("SGD", **optimiser, weight_decay=strong_decay)}
-    jacobian = {"lambda_j": lambda_j, "penalty": "half_squared", "projections": 1}
     aligned = {"lambda_a": lambda_a, "term": "outlook", "centred": True}
     plain = {"Standard": Recipe(**common, seed=seed), "weight decay": Recipe(**decayed, seed=seed)}
     double = {w: with_loss(seed, "double_backprop", lambda_g=w) for w in lambdas}
     noise = {f"noise mod. {b:g}": on_inputs(seed, "noise_modulation", beta=b) for b in betas}
-    jr = {"JR": with_loss(seed, "jacobian", **jacobian)}
+    jr = {"JR": jacobian(seed, lambda_j)}
     jr |= {f"double backprop {w:g}": recipe for w, recipe in double.items()}
     penalty = {"alignment penalty": with_loss(seed, "alignment_penalty", **aligned)}
     return plain | attacked(seed) | jr | taught(seed) | noise | penalty
@@ -209,7 +212,7 @@ robust_net = experiment.train(judge, [JUDGE], announce=run.announce, **how)["jud
 # %% [markdown]
 # ## The measures
 #
-# Six of robustness and size, nine of maps and attacks. A net's map is the gradient of the true class's logit minus the mean of all logits (the centred gradient), since
+# Six of robustness and size, nine of maps and attacks, three of retraining where it is asked for. A net's map is the gradient of the true class's logit minus the mean of all logits (the centred gradient), since
 # {ref}`a function common to all logits <et-gauge>` changes no decision; where a paper takes another gradient the table says so.
 #
 # | measure | what it is | chapter |
@@ -251,27 +254,25 @@ def forced(nets: dict, norm: str, radius: float) -> pd.DataFrame:
 
 
 # %%
-def retrained(nets: dict) -> pd.DataFrame:
-    of_images = part(dataset, n_train=n_train or None, n_test=n_test or None)
-    adam = {"optimiser": part("Adam", lr=0.003), "schedule": "constant", "epochs": 7, "batch_size": 100}
-    small = Recipe(data=of_images, model=part("mlp", hidden=(64, 64)), **adam)
-    return experiment.map_scores(small, nets, fractions=retrain_shares, announce=run.announce, **how)
+of_images = part(dataset, n_train=n_train or None, n_test=n_test or None)
+adam = {"optimiser": part("Adam", lr=0.003), "schedule": "constant", "epochs": 7, "batch_size": 100}
+small = Recipe(data=of_images, model=part("mlp", hidden=(64, 64)), **adam)
+asked = {"fractions": retrain_shares, "announce": run.announce, **how}
 
 
 def measured(nets: dict) -> pd.DataFrame:
     count, every = ({"count": len(of.y_test), **how} for of in (few, images))
-    ddn = {"attack": "DDN", "steps": ddn_steps}
     alpha = experiment.measure(metrics.alignment_values, nets, few, **count)
     vii = experiment.measure(metrics.own_image, nets, images, **every)
     frames = [
         experiment.measure(metrics.clean_accuracy, nets, images, **how),
         *(forced(nets, norm, radius) for norm, radius in (("l2", eps), ("linf", eps_linf))),
-        experiment.measure(metrics.nearest_distance, nets, few, **ddn, **count),
+        experiment.measure(metrics.nearest_distance, nets, few, attack="DDN", steps=ddn_steps, **count),
         experiment.measure(metrics.jacobian_per_margin, nets, few, **count),
         *(alpha[alpha["quantity"].isin(NAMES)], experiment.where(vii, **OWN_MINUS_ANOTHER)),
         experiment.measure(metrics.signs_of_own_image, nets, images, **every),
         experiment.measure(metrics.map_measures, nets, few, **maps, **count),
-        *([retrained(nets)] if retrain else []),
+        *([experiment.map_scores(small, nets, **asked)] if retrain else []),
     ]
     return pd.concat(frames, ignore_index=True).replace({"quantity": NAMES})
 
@@ -350,7 +351,6 @@ told = (
 alt = f"Maps of six kinds of nets, and a map of the {len(MEASURES)} measures: picture"
 run.fill("picture", plots.show_all(figures, alt=alt, finding=told))
 
-
 # %% [markdown]
 # (xe-matrix)=
 # ## Methods × measures
@@ -371,18 +371,9 @@ run.fill("picture", plots.show_all(figures, alt=alt, finding=told))
 # ```
 
 # %%
-def written(value: float) -> str:
-    return f"{value:.0f}" if abs(value) >= 10 else f"{value:.2g}"
-
-
-def column(values: pd.Series) -> pd.Series:
-    near = values.max() - values.min() < 0.2 * values.abs().max()  # two digits would hide the order
-    return values.map(lambda value: f"{value:.3g}" if near else written(value))
-
-
 shades = (means - means.min()) / (means.max() - means.min())
 shades["cost"] = pd.Series(cost) / max(cost.values())
-texts = means.assign(cost=pd.Series(cost)).apply(column)
+texts = means.assign(cost=pd.Series(cost)).apply(tables.shortened)
 faint = ((means - means.loc["Standard"]).abs() <= noise).assign(cost=False)
 halves = [[*MEASURES[:7], "cost"], MEASURES[7:]]
 figures = [plots.heat(shades[of], texts[of], faint=faint[of]) for of in halves]
@@ -531,9 +522,8 @@ plots.show_all(figures, alt=f"Partial rank correlations: {counted}.", finding=to
 
 # %%
 flat = table.reset_index()
-tints = {name: colour(name) for name in METHODS}
 panels = {of: flat.assign(value=flat[of]) for of in (L2, LINF, COSINE, ALPHA)}
-fig = plots.points(panels, "clean accuracy", "value", tints)
+fig = plots.points(panels, "clean accuracy", "value", {name: colour(name) for name in METHODS})
 with_clean = ", ".join(f"{of} {said('clean accuracy', of)}" for of in panels)
 told = f"A dot is a net; colours as in {show.link('xe-choose', 'the table below')}. "
 told += f"Spearman over methods with clean accuracy: {with_clean}."
@@ -556,7 +546,7 @@ def dot(name: str) -> str:
 
 
 def choice(row: dict, name: str, value: str, cost: str) -> str:
-    return f"{dot(row[name])}, {written(row[value])} <small>cost {row[cost]:.3g}</small>"
+    return f"{dot(row[name])}, {tables.short(row[value])} <small>cost {row[cost]:.3g}</small>"
 
 
 PARTS = ("best", "value", "cost"), ("cheapest", "its value", "its cost")
@@ -645,13 +635,9 @@ nearer = int((means[PLANE] < clean_distance).sum())
 figure, table_link = show.link("xe-measures"), show.link("xe-families", "table")
 aligned, robust = means[ALPHA].idxmax(), means[L2].idxmax()
 row = {of["want"]: of for of in wanted}
-missing = "the measures that retrain hundreds of nets (ROAR, KAR, DiffROAR) and those on BlockMNIST"
-about_retraining, rest = [], "ROAR, own − another"
+not_run = "Not run here: ROAR, KAR and DiffROAR, which retrain hundreds of nets, and those on BlockMNIST."
 if retrain:
-    missing, ROAR = "the measures on BlockMNIST", "ROAR"
-    about_retraining = [
-        f"<b>Retraining.</b> ROAR with {L2} {said(L2, ROAR)}, with {VARIANCE} {said(VARIANCE, ROAR)}; what is left of it when the score of another image's map is taken away, with {L2} {said(L2, rest)} ({figure})."
-    ]
+    not_run = f"<b>Retraining.</b> ROAR with {L2} {said(L2, 'ROAR')}, with {VARIANCE} {said(VARIANCE, 'ROAR')}; what is left of it when the score of another image's map is taken away, with {L2} {said(L2, 'ROAR, own − another')} ({figure}). Not run here: the measures on BlockMNIST."
 cheaper = f"the cheapest that cannot be told from it is {row[L2]['cheapest']}, at {row[L2]['its cost']:.3g}"
 if row[L2]["cheapest"] == row[L2]["best"]:
     cheaper = "every cheaper method can be told from it"
@@ -664,11 +650,10 @@ show.found(
         f"<b>Attacks and the manifold.</b> The {L2}, and the {SHARE} {verb(L2, SHARE)}: {said(L2, SHARE)}. Attacked images end nearer to the plane than clean ones with {nearer} of {len(METHODS)} methods; where they do, their distance says how much of the digit an attack erases, not where it points ({show.link('xe-matrix')}).",
         f"<b>Beyond them.</b> Of the pairs of measures, {counted} are above the larger limit of their family. The others are not shown to be explained: {missed}. The largest given {L2}, but for the two versions of VII: {top['x']} with {top['y']} {said(top['x'], top['y'], given)} ({show.link('xe-beyond', 'figures')}).",
         f"<b>One kind of methods less.</b> Among the three of readability it moves {' with '.join(most)} most: {' to '.join(ends(most))} ({table_link}).",
-        f"<b>The most aligned and the most robust.</b> The largest {ALPHA}, {written(means[ALPHA][aligned])}, has {aligned}, with a robust accuracy l2 of {means[L2][aligned]:.0f} %; the most robust, {robust}, has {written(means[ALPHA][robust])} and {means[L2][robust]:.0f} % ({show.link('xe-matrix')}).",
+        f"<b>The most aligned and the most robust.</b> The largest {ALPHA}, {tables.short(means[ALPHA][aligned])}, has {aligned}, with a robust accuracy l2 of {means[L2][aligned]:.0f} %; the most robust, {robust}, has {tables.short(means[ALPHA][robust])} and {means[L2][robust]:.0f} % ({show.link('xe-matrix')}).",
         f"<b>What to train, at the steps of this run.</b> For l2 robustness {row[L2]['best']} at {row[L2]['cost']:.3g} times the cost of standard training; {cheaper} ({show.link('xe-choose', 'table')}).",
-        *about_retraining,
         f"{verdicts.in_short(run.notebook, run.rows)} ({show.link('xe-claims', 'verdicts')})",
-        f"Not run here: {missing}. {images.label}, {counts}; brackets are 95 % intervals over methods, as if these were independent (of two unrelated measures they hold 0 in {covered:.0%} of simulated cases, see {figure}).",
+        f"{not_run} {images.label}, {counts}; brackets are 95 % intervals over methods, as if these were independent (of two unrelated measures they hold 0 in {covered:.0%} of simulated cases, see {figure}).",
     ],
 )
 
@@ -712,9 +697,7 @@ OWN = {
     "noise modulation, β": lambda seed, s: on_inputs(seed, "noise_modulation", beta=s),
     "AT l2, radius": lambda seed, s: at_l2(seed, s, few_steps),
     "double backprop, λ": lambda seed, s: with_loss(seed, "double_backprop", lambda_g=s),
-    "Jacobian penalty, λ": lambda seed, s: with_loss(
-        seed, "jacobian", lambda_j=s, penalty="half_squared", projections=1
-    ),
+    "Jacobian penalty, λ": jacobian,
 }
 
 

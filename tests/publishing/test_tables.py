@@ -34,3 +34,9 @@ def test_plain_text_is_escaped():
 def test_a_source_listing_shows_the_function():
     html = sources.of(judging.every).html
     assert "companion.publishing.claims.every" in html and "together" in html and "<details" in html
+
+
+def test_short_numbers_keep_their_order():
+    assert [tables.short(v) for v in (123.4, -10.4, 9.96, 0.0123)] == ["123", "-10", "10", "0.012"]
+    assert tables.shortened([94.1, 95.3, 94.6]) == ["94.1", "95.3", "94.6"]
+    assert tables.shortened([94.1, 5.34]) == ["94", "5.3"]

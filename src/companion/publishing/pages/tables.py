@@ -72,6 +72,17 @@ def number(
     return f'<td class="num{" best" if best else ""}">{value:.{digits}f}{spread}{lines}</td>'
 
 
+def short(value: float) -> str:
+    """A number in two digits, or as many as it has before the point."""
+    return f"{value:.0f}" if abs(value) >= 10 else f"{value:.2g}"
+
+
+def shortened(values: Sequence[float]) -> list[str]:
+    """The numbers of a column as `short` writes them; three digits where two would hide their order."""
+    near = max(values) - min(values) < 0.2 * max(map(abs, values))
+    return [f"{value:.3g}" if near else short(value) for value in values]
+
+
 def text(html: str) -> str:
     """A cell of text (HTML)."""
     return f'<td class="text">{html}</td>'
