@@ -840,7 +840,7 @@ playground.controls(play, live=run.profile is None, image=(0, len(images.y_test)
 # ```sh
 # companion run interpretation_regularization -p lambda_d=1 -p lambda_m=0.05   # other weights: only nets that depend on them are trained
 # companion run interpretation_regularization -p eps=8/255 -p seeds=0
-# companion run interpretation_regularization --profile recorded               # MNIST, SimpleCNN, hours on a CPU; gpu: minutes on a GPU
+# companion run interpretation_regularization --profile recorded               # MNIST, this net, hours on a CPU; gpu: the paper's net
 # papermill notebooks/interpretation_regularization.ipynb out.ipynb -f notebooks/profiles/quick/interpretation_regularization.yaml -p eps 0.3
 # ```
 
