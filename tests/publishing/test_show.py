@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
+from companion.publishing import paths
 from companion.publishing.claims import ledger
 from companion.publishing.pages import show
 from companion.publishing.running import chapter
@@ -73,6 +74,24 @@ def test_the_box_holds_the_sentences_and_nothing_in_smoke(run, filled):
     run.profile = "smoke"
     show.found(run, ["Up by 3."])
     assert "Up by" not in filled["found"] and "smoke" in filled["found"]
+
+
+def test_below_the_box_stands_the_recorded_picture_with_a_caption_that_both_themes_show(
+    run, filled, monkeypatch, checkout
+):
+    for theme in ("light", "dark"):
+        paths.recorded_picture("small", theme).parent.mkdir(parents=True, exist_ok=True)
+        paths.recorded_picture("small", theme).write_bytes(theme.encode())
+    about = {"profile": "recorded", "parameters": {"n_train": 0, "seeds": [0, 1]}}
+    monkeypatch.setattr(run, "recorded_run", lambda: about)
+    monkeypatch.setattr(run, "recorded_when", lambda: "2026-01-02")
+    for rows, images in (([{"dataset": "MNIST"}, {"dataset": "MNIST"}], "MNIST, "), ([{}], "")):
+        monkeypatch.setattr(run, "recorded", lambda rows=rows: rows)
+        show.found(run, [])
+        figure = BeautifulSoup(filled["found"], "html.parser").figure
+        assert figure.figcaption.text.endswith(f"run: {images}profile recorded, 2 seed(s), 2026-01-02.")
+        assert len(figure.select("img.only-light, img.only-dark")) == 2
+        assert not figure.select(".only-light ~ figcaption, .only-dark ~ figcaption")  # the theme hides these
 
 
 def test_the_first_line_says_what_runs_and_that_smoke_means_nothing(run):

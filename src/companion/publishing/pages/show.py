@@ -48,15 +48,16 @@ def _larger(run: Run) -> str:
         return ""
     images = ", ".join(dict.fromkeys(escape(str(r["dataset"])) for r in rows if "dataset" in r))
     size, seeds = (about["parameters"].get(name) for name in ("n_train", "seeds"))
-    told = f"{images}, profile {escape(about['profile'])}" + f", {size or 0:,} training images" * bool(size)
-    told += f", {len(seeds or [])} seed(s), {run.recorded_when()}"
+    parts = [images, f"profile {escape(about['profile'])}", f"{size or 0:,} training images" * bool(size)]
+    told = ", ".join(filter(None, [*parts, f"{len(seeds or [])} seed(s)", run.recorded_when()]))
     shown = "".join(
         f'<img class="only-{theme}" src="data:image/png;base64,{b64encode(path.read_bytes()).decode()}" '
         f'alt="The picture above, of the recorded run: {told}." style="width:100%">'
         for theme, path in pictures.items()
     )
     caption = f"<b>At larger scale.</b> The picture above, of the recorded run: {told}."
-    return f'<figure class="cmp-larger">{shown}<figcaption>{caption}</figcaption></figure>'
+    # In a box of their own: the theme hides a caption that stands beside the other theme's picture
+    return f'<figure class="cmp-larger"><div>{shown}</div><figcaption>{caption}</figcaption></figure>'
 
 
 def link(anchor: str, words: str = "figure") -> str:
