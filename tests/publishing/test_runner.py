@@ -317,6 +317,12 @@ def test_stale_is_listed(complete):
     assert re.search(r"^small +quick +stale ", listed, re.M)
 
 
+def test_a_damaged_run_is_listed_as_one(complete):
+    edit(complete.folder("small") / "results.json", '"value"', '"valuE"')
+    listed = subprocess.run([*COMPANION, "list"], capture_output=True, text=True).stdout
+    assert re.search(r"^small +quick +damaged ", listed, re.M)
+
+
 @pytest.mark.slow
 def test_a_kernel_that_dies_in_a_cell(checkout):
     checkout.notebook("small", WORK, "import os; os._exit(9)")

@@ -55,6 +55,8 @@ def _state(name: str, profile: str, folder: Path, package: str) -> tuple[str, st
         return "failed", _wall(failed), _date(failed)
     if record.get("complete") is not True:
         return "none", "", ""
+    if not runner.is_whole(folder, record):
+        return "damaged", _wall(record), _date(record)
     current = _is_current(name, profile, folder, record, package)
     return "complete" if current else "stale", _wall(record), _date(record)
 

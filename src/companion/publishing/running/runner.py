@@ -200,9 +200,14 @@ def run(jobs: Sequence[Job], at_once: int = 1, force: bool = False) -> int:
 def is_up_to_date(job: Job) -> bool:
     """Say whether the job's folder holds a complete run of exactly this job."""
     record = read_record(job.folder)
-    files = all((job.folder / name).is_file() for name in KEPT)
     right = record.get("complete") is True and record.get("hash") == job.hash
-    return files and right and record.get("checksums") == _checksums(job.folder, record)
+    return right and is_whole(job.folder, record)
+
+
+def is_whole(folder: Path, record: Mapping[str, Any]) -> bool:
+    """Say whether the files of a complete run, whose run.json is `record`, are as they were written."""
+    files = all((folder / name).is_file() for name in KEPT)
+    return files and record.get("checksums") == _checksums(folder, record)
 
 
 def read_record(folder: Path) -> dict[str, Any]:
