@@ -1,18 +1,14 @@
 """The Sphinx extension that shows executed copies, alone and in a real build of a two-page book."""
 
 import importlib.util
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
-import nbformat
 import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from companion.publishing.pages import site
+from tests.book import small_book
 from tests.browser import needs_browser, opened
 
 ROOT = Path(__file__).parents[2]
@@ -85,36 +81,11 @@ def test_a_widget_leaves_its_picture_or_nothing(extension):
 def checkout(tmp_path_factory):
     """A copy of the book's settings with a page and two chapters, built: `alpha` was run, `beta` was not."""
     root = tmp_path_factory.mktemp("checkout")
-    shutil.copytree(ROOT / "book", root / "book", ignore=shutil.ignore_patterns("*.md", "__pycache__"))
-    shutil.copy(ROOT / "_config.yml", root)
-    (root / "_toc.yml").write_text(
-        "format: jb-book\nroot: book/index\nchapters:\n  - file: notebooks/alpha\n  - file: notebooks/beta\n"
-    )
-    (root / "book/index.md").write_text("# Home\n\nSee {doc}`../notebooks/alpha`.\n")
     for stray in (".pytest_cache", "benchmarks", "runs/smoke/.alpha.tmp"):  # none of these is a page
         (root / stray).mkdir(parents=True)
         (root / stray / "README.md").write_text("# Stray\n")
-    (root / "notebooks").mkdir()
-    for name in ("alpha", "beta"):
-        notebook = new_notebook(cells=[new_markdown_cell(f"# {name}\n\n$x^2$"), new_code_cell("6 * 7")])
-        notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        nbformat.write(notebook, root / f"notebooks/{name}.ipynb")
-        if name == "alpha":
-            notebook.cells[1].execution_count = 1
-            notebook.cells[1].outputs = [
-                new_output("execute_result", data={"text/plain": "the-output"}, execution_count=1)
-            ]
-            folder = root / "runs/smoke/alpha"
-            folder.mkdir(parents=True)
-            nbformat.write(notebook, folder / "executed.ipynb")
-    done = subprocess.run(
-        [Path(sys.executable).with_name("jupyter-book"), "build", ".", "--all", "-W", "-n", "--keep-going"],
-        cwd=root,
-        env={**os.environ, "COMPANION_PROFILE": "smoke"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    home = "# Home\n\nSee {doc}`../notebooks/alpha`.\n"
+    small_book.build(root, {"alpha": "$x^2$", "beta": "$x^2$"}, ran="alpha", output="the-output", home=home)
     return root
 
 

@@ -1,21 +1,14 @@
 """Questions on a built page: no answer before a guess, the answer after it, by keyboard too."""
 
 import json
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 
-import nbformat
 import pytest
 from bs4 import BeautifulSoup
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from companion.publishing.pages import site
+from tests.book import small_book
 from tests.browser import needs_browser, opened
 
-ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
 
 QUESTIONS = """\
@@ -62,39 +55,10 @@ NUMBER = "71.2 %"
 def checkout(tmp_path_factory):
     """A book of two chapters that ask the same, built without a warning; one was run, one was not."""
     root = tmp_path_factory.mktemp("checkout")
-    shutil.copytree(ROOT / "book", root / "book", ignore=shutil.ignore_patterns("*.md", "__pycache__"))
-    shutil.copy(ROOT / "_config.yml", root)
-    (root / "_toc.yml").write_text(
-        "format: jb-book\nroot: book/index\nchapters:\n  - file: notebooks/run\n  - file: notebooks/not_run\n"
-    )
-    (root / "book/index.md").write_text("# Home\n")
-    (root / "notebooks").mkdir()
-    folder = root / "runs/smoke/run"
-    folder.mkdir(parents=True)
-    for name in ("run", "not_run"):
-        text = (
-            f"# {name}\n\n{QUESTIONS}"
-            if name == "run"
-            else f"# {name}\n\n{QUESTIONS.replace('quiz', 'other')}"
-        )
-        notebook = new_notebook(cells=[new_markdown_cell(text), new_code_cell("6 * 7")])
-        notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        nbformat.write(notebook, root / f"notebooks/{name}.ipynb")
-        if name == "run":
-            notebook.cells[1].execution_count = 1
-            notebook.cells[1].outputs = [
-                new_output("execute_result", data={"text/plain": "42"}, execution_count=1)
-            ]
-            nbformat.write(notebook, folder / "executed.ipynb")
-            (folder / "results.json").write_text(json.dumps({"rows": ROWS}))
-    done = subprocess.run(
-        [Path(sys.executable).with_name("jupyter-book"), "build", ".", "--all", "-W", "-n", "--keep-going"],
-        cwd=root,
-        env={**os.environ, "COMPANION_PROFILE": "smoke"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    (root / "runs/smoke/run").mkdir(parents=True)
+    (root / "runs/smoke/run/results.json").write_text(json.dumps({"rows": ROWS}))
+    chapters = {"run": QUESTIONS, "not_run": QUESTIONS.replace("quiz", "other")}
+    small_book.build(root, chapters, ran="run", output="42")
     return root
 
 
