@@ -563,8 +563,8 @@ def planted_pickles(folder: Path, tries: int) -> Losses:
 NOTE = (
     "Made by `python -m tests.drills`. A loss: results that differ from an undisturbed run's, a process left "
     "behind, damage that is believed, an error that is no plain sentence. With the package as it was before "
-    "these drills, of the same 100 damaged runs 76 were believed, of the 100 damages to the store 11; Ctrl-C in "
-    "the first second showed a traceback in 1 of 6 tries, a full disk in 2 of 3, without loss of results."
+    "these drills, of the same 100 damaged runs 76 were believed, of the 100 damages to the store 11; Ctrl-C "
+    "in the first second showed a traceback in 1 of 6 tries, a full disk in 2 of 3, without loss of results."
 )
 FACTS = ("date", "commit", "python", "versions", "processor", "cores", "load at start")
 #: Tries of each drill.
