@@ -3,6 +3,8 @@
 import json
 import os
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -11,19 +13,26 @@ from pathlib import Path
 from common import Table
 
 from companion import store
-from companion.publishing.running import sweeps
+from companion.publishing.running import runner, sweeps
 from companion.store.files import keep
 from companion.store.nets import _weights_of
 from companion.training.recipe import Recipe, part
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = (10, 100, 1000)
+#: What one chapter is given more and more of; the smallest is profile smoke's, but for one thing.
+GROWN = {
+    "seeds": ("0", "0,1", "0,1,2,3"),
+    "n_train": ("200", "400", "800"),
+    "n_test": ("60", "120", "240"),
+    "eps_linf": ("0.1", "0.1,0.2", "0.1,0.15,0.2,0.3"),
+}
 CHAPTER = "feature_leakage"
 
 
 def run(rounds: int) -> list[Table]:
     """Once: what grows is far larger than the noise."""
-    return [_runs(), _nets()]
+    return [_runs(), _nets(), _chapter()]
 
 
 def _runs() -> Table:
@@ -98,6 +107,43 @@ def _nets() -> Table:
     if before is not None:
         os.environ["COMPANION_STORE"] = before
     return table
+
+
+def _chapter() -> Table:
+    table = Table(
+        "A chapter",
+        "interpretation_regularization in profile smoke (digits, seeds 0 and 1), each run with a store of "
+        "its own, one thread. Starting it, about 8 CPU seconds, is in every line.",
+    )
+    for name, values in GROWN.items():
+        for value in values:
+            with tempfile.TemporaryDirectory() as folder:
+                root = Path(folder)
+                for link in ("notebooks", "src", "book", "results", "pyproject.toml"):
+                    (root / link).symlink_to(ROOT / link)
+                here = {"COMPANION_ROOT": folder, "COMPANION_STORE": str(root / "store")}
+                command = ["-m", "companion.publishing", "run", "interpretation_regularization"]
+                command += ["--profile", "smoke", "-p", f"{name}={value}"]
+                subprocess.run(
+                    [sys.executable, *command], check=True, env={**os.environ, **here}, capture_output=True
+                )
+                (run,) = (path for path in (root / "runs" / "smoke").iterdir() if path.is_dir())
+                record = runner.read_record(run)
+                store_mb, run_mb = (_megabytes(of) for of in (root / "store", run))
+            table.rows.append(
+                {
+                    "parameter": f"{name}={value}",
+                    "CPU s": record["cpu_s"],
+                    "peak, MB": record["peak_memory_mb"],
+                    "store, MB": store_mb,
+                    "run, MB": run_mb,
+                }
+            )
+    return table
+
+
+def _megabytes(folder: Path) -> float:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
 
 
 def _peak() -> float:
