@@ -518,6 +518,14 @@ class TestConventions:
         assert rows["class alpha"]["value"] == pytest.approx(expected)
         assert rows["own over class"]["value"] == pytest.approx(median(g.alpha[has].tolist()) / expected)
 
+    def test_a_net_that_does_not_look_at_the_image_has_no_ratio(self):
+        net = random_net(7)
+        for p in net.parameters():
+            p.data.zero_()
+        held = SimpleNamespace(x_test=images(30, 7))
+        rows = {row["quantity"]: row for row in metrics.alignment_values(net, held, count=30)}
+        assert rows["class alpha"]["value"] == 0 and math.isnan(rows["own over class"]["value"])
+
     def test_one_origin_serves_fifty_images_and_not_more_than_there_are_pixels(self):
         net = random_net(8)
         x = images(120, 8)

@@ -49,7 +49,8 @@ def alignment_values(
     added to every logit, in units of M||g|| / M||x - origin||; "slope", ||g||; "common share",
     ||g_mean||^2 / ||g||^2, how much of the predicted logit's gradient all logits share (ours); "class alpha",
     centred alpha with the next image of the same predicted class in place of the own one, and "own over
-    class", median centred alpha over it (ours; NaN where no class is predicted twice).
+    class", median centred alpha over it (ours; NaN where no class is predicted twice, and for a net whose
+    output does not depend on the image).
     Errors as in alignment_terms.
     """
     x = images.x_test[:count]
@@ -75,7 +76,7 @@ def _of_class(terms: AlignmentTerms, x: Tensor) -> list[dict[str, Any]]:
     middle, of = (median(found.tolist()) if has.any() else math.nan for found in (own, of_other))
     return [
         {"quantity": "class alpha", **black, "value": of},
-        {"quantity": "own over class", **black, "value": middle / of},
+        {"quantity": "own over class", **black, "value": middle / of if of else math.nan},
     ]
 
 
