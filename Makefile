@@ -62,7 +62,7 @@ test: $(VENV)/.installed
 
 test-fast: $(VENV)/.installed
 	@echo "== Running the tests that are not marked slow"
-	@$(PYTEST) -m "not slow"
+	@$(PYTEST) -m "not slow" $(TESTS)
 
 serve: $(VENV)/.installed
 	@test -f $(HTML)/index.html || $(MAKE) book
