@@ -744,7 +744,7 @@ show.found(
     run,
     [
         f"At {LINF}, strong protocol, {OURS} {against}; at {L2} it {experiment.compared(at_l2, OURS, AT)} ({show.link('ir-t1', 'table')}).",
-        f"<b>What the map itself adds.</b> IR with its own map {after}, at {LINF}; “no target” is the same loss with λ_d = 0 ({show.link('ir-longer', 'table')}).",
+        f"<b>What the map itself adds.</b> IR with its own map {after}, at {LINF}; “no target” is the same loss with λ_d = 0 ({show.link('ir-longer', 'table')}). With the spread of all nets in place of that of two kinds, the claim that it beats no target on every attack is {verdicts.words(run.notebook, run.rows).get('IR-K1', 'not tested here')} ({show.link('ir-claims', 'verdicts')}).",
         f"The paper's control, a shuffled target, differs from no target by {gain(SHUFFLED, NONE, L2)} points at {L2} and {gain(SHUFFLED, NONE, LINF)} at {LINF}; after {epochs_long} epochs by {gain(SHUFFLED, NONE, L2, long)} and {gain(SHUFFLED, NONE, LINF, long)} ({show.link('ir-longer', 'table')}).",
         f"Other targets against no target, at {LINF}: the map at another image of the class {gain(ELSEWHERE, NONE, LINF)}, the image minus the mean, which needs no teacher, {gain(MINUS, NONE, LINF)}; own map without the norm {gain('no norm', NONE, LINF)} ({show.link('ir-controls')}).",
         f"From the standard net to {OURS} the true class's gradient goes from {fall['norm_true']}; the gradient of its lead, divided by the lead, from {fall['norm_per_margin']} ({show.link('ir-f4')}).",
