@@ -114,7 +114,7 @@ def test_no_layer_of_our_nets_is_batched_one_by_one(build, channels, size, creat
 
 def calls(run):
     """How many operations torch carries out."""
-    with torch.profiler.profile() as profile:
+    with torch.profiler.profile(acc_events=True) as profile:  # torch 2.11 warns without it
         run()
     return sum(event.name.startswith("aten::") for event in profile.events())
 
