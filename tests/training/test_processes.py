@@ -283,8 +283,11 @@ def test_a_script_without_a_main_guard_gets_to_its_end_once(folder):
 
 
 INTERRUPTED = """
+import signal
 from tests.training.test_processes import hang, leave, nothing, path, wait_for
 from companion.training import processes
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # heard, even where the tests run behind "&"
 
 def here(task, say):
     wait_for(path("hanging").exists)
