@@ -348,7 +348,8 @@ def damaged_data(folder: Path, tries: int) -> Losses:
         script = (
             "import pathlib; from companion.data import packaged\n"
             f"packaged.MNIST_SMALL = pathlib.Path({str(copy)!r})\n"
-            "from companion import data; print(data.load('mnist_small').x_train.double().sum().item())"
+            "from companion import data; of = data.load('mnist_small')\n"
+            "print([t.double().sum().item() for t in (of.x_train, of.y_train, of.x_test, of.y_test)])"
         )
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
         if number < 0:
