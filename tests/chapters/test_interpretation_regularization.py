@@ -192,7 +192,7 @@ class TestSmoke:
     def test_every_experiment_leaves_rows(self, smoke):
         rows = json.loads((smoke[0] / "results.json").read_text())["rows"]
         found = {row["experiment"] for row in rows}
-        assert found >= {"IR-T1", "IR-K", "IR-F3", "IR-F4", "IR-G", "IR-ID", "IR-E5", "data"}
+        assert found >= {"IR-T1", "IR-K", "IR-F3", "IR-F4", "IR-G", "IR-ID", "IR-E5", "IR-E5n", "data"}
         robust = [r for r in rows if r["experiment"] == "IR-T1" and "attack" in r]
         assert {(r["protocol"], r["statistic"]) for r in robust} == {
             ("ir_paper", "mean"), ("ir_paper", "worst"), ("strong", "worst"), ("reference", "worst"),
