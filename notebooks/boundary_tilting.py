@@ -655,6 +655,7 @@ shown = [("image", list(x)), *((name, list(attacks_on(name, six))) for name in S
 maps = [("image", list(x)), *((name, gradients(name)) for name in SHOWN)]
 told_f2 = f"<b>BR-F2.</b> Test images, one of each of {len(six)} classes, and attacks of l2 radius {image_eps:g}, on the scale from 0 to 1."
 told_f6 = "<b>BR-F6.</b> Gradients of the loss for the predicted class, clipped as in the paper at the percentiles 0.5 and 99.5; red: the loss rises with the pixel, blue: it falls; each map on its own scale."
+plots.save(plots.gallery(maps, pixels="first row"), run.folder / "question")
 above, below = plots.gallery(shown, pixels="all", cell=0.7), plots.gallery(maps, pixels="first row", cell=0.7)
 display(plots.show(above, alt="Attacks on three nets.", finding=told_f2))
 plots.show(below, alt="Gradients of three nets.", finding=told_f6)

@@ -336,18 +336,13 @@ pairs = experiment.rank_correlations(table)
 places, held_by_plane = experiment.measure_map(pairs)
 of_maps = dict.fromkeys(MEASURES[6:], plots.COLOURS["interpretation"])
 tint = dict.fromkeys(MEASURES, plots.COLOURS["standard"]) | of_maps
+plots.save(plots.gallery(rows, pixels="first row"), run.folder / "question")
 figures = [
     plots.gallery(rows, pixels="first row", cell=0.75),
     plots.named_points(places.set_axis(["", " "], axis=1), tint.get, size=(4.3, 4.1)),
 ]
 figures[1].axes[0].set(xticks=[], yticks=[], xlabel="first axis of the scaling", ylabel="second")
-told = (
-    f"<b>Pictures</b>: test images of {images.label}, one of each of the first classes, none chosen by "
-    f"hand, and the maps of nets of six of the {len(METHODS)} methods (seed {seeds[0]}); each map ± its "
-    f"largest value. <b>Points</b>: the {len(MEASURES)} measures, near each other where they rank the "
-    "methods alike, or in reverse; orange: of maps and attacks, grey: of robustness and size. The plane holds "
-    f"{held_by_plane:.0%} of the squared distances."
-)
+told = f"<b>Pictures</b>: test images of {images.label}, one of each of the first classes, none chosen by hand, and the maps of nets of six of the {len(METHODS)} methods (seed {seeds[0]}); each map ± its largest value. <b>Points</b>: the {len(MEASURES)} measures, near each other where they rank the methods alike, or in reverse; orange: of maps and attacks, grey: of robustness and size. The plane holds {held_by_plane:.0%} of the squared distances."
 alt = f"Maps of six kinds of nets, and a map of the {len(MEASURES)} measures: picture"
 run.fill("picture", plots.show_all(figures, alt=alt, finding=told))
 

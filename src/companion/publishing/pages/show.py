@@ -41,7 +41,7 @@ def found(run: Run, sentences: Sequence[str]) -> None:
 
 
 def _larger(run: Run) -> str:
-    """The chapter's first picture as the recorded run drew it; empty where no run is recorded with one."""
+    """The picture that the recorded run kept; empty where no run is recorded with one."""
     about, rows = run.recorded_run(), run.recorded()
     pictures = {theme: paths.recorded_picture(run.notebook or "", theme) for theme in ("light", "dark")}
     if not all(path.is_file() for path in pictures.values()):
@@ -52,10 +52,10 @@ def _larger(run: Run) -> str:
     told = ", ".join(filter(None, [*parts, f"{len(seeds or [])} seed(s)", run.recorded_when()]))
     shown = "".join(
         f'<img class="only-{theme}" src="data:image/png;base64,{b64encode(path.read_bytes()).decode()}" '
-        f'alt="The picture above, of the recorded run: {told}." style="width:100%">'
+        f'alt="A picture of the recorded run: {told}." style="width:100%">'
         for theme, path in pictures.items()
     )
-    caption = f"<b>At larger scale.</b> The picture above, of the recorded run: {told}."
+    caption = f"<b>At larger scale.</b> A picture of the recorded run: {told}."
     # In a box of their own: the theme hides a caption that stands beside the other theme's picture
     return f'<figure class="cmp-larger"><div>{shown}</div><figcaption>{caption}</figcaption></figure>'
 
