@@ -164,6 +164,18 @@ def test_ir_c15_is_decided_on_the_official_recipe_of_ir_e5():
     assert words("IR-C15", scaled(60)) == ["not reproduced"]
 
 
+def test_ir_c15_training_is_decided_on_the_longest_training():
+    def trained(last):
+        return [
+            row("IR-E5n", "robust_accuracy", v, model="Standard", attack="l2 1.5", protocol=p, epochs=n)
+            for p, values in (("official recipe", (50, last)), ("no floor, margin loss", (50, 50)))
+            for n, v in zip((3, 100), values, strict=True)
+        ]
+
+    assert words("IR-C15, training", trained(80)) == ["reproduced"]
+    assert words("IR-C15, training", trained(20)) == ["not reproduced"]
+
+
 def test_the_recorded_run_stands_beside_the_papers_table():
     """Rows of IR-T1 on MNIST, for the comparison with the paper; the second radius of AT may differ."""
     kept = json.loads((ROOT / "results" / f"{NAME}.json").read_text())

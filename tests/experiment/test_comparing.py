@@ -146,3 +146,9 @@ def test_a_difference_of_values_that_could_not_be_measured_says_so_and_tells_not
     found = experiment.difference(of, "a", "b")
     assert (str(found), found.n, found.sign) == ("not measured", 0, 0)
     assert experiment.difference(frame({"a": (math.nan, 3.0), "b": (1.0, 2.0)}), "a", "b").n == 1
+
+
+def test_at_last_tells_each_kind_s_mean_where_x_is_largest():
+    rows = [("a", 1, 9.0), ("a", 10, 50.0), ("a", 10, 52.0), ("b", 10, 8.0), ("b", 1, 7.0)]
+    frame = pd.DataFrame(rows, columns=["kind", "epochs", "value"])
+    assert experiment.at_last(frame, "epochs", "kind") == "epochs 10: a 51.0; b 8.0"

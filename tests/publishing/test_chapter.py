@@ -220,6 +220,16 @@ def test_recorded_rows(checkout):
     assert run.recorded() == [{"value": 1}] and run.recorded_when() == ""
 
 
+def test_a_recorded_experiment_has_a_row_for_each_seed(checkout):
+    run, _ = begin(CELL)
+    assert run.recorded_frame("T1").empty
+    kept = [{"experiment": e, "value": 2.0, "values": [1.0, 3.0], "epochs": 5} for e in ("T1", "T2")]
+    (checkout.root / "results").mkdir()
+    (checkout.root / "results" / "small.json").write_text(json.dumps({"rows": kept, "run": {}}))
+    found = run.recorded_frame("T1")
+    assert found["value"].tolist() == [1.0, 3.0] and set(found["epochs"]) == {5}
+
+
 def test_a_record_of_an_earlier_version_of_its_chapter_says_so(checkout):
     run, _ = begin(CELL)
     (checkout.root / "results").mkdir()

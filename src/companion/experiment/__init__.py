@@ -20,6 +20,7 @@ from companion.experiment.associations import (
 from companion.experiment.comparing import (
     Difference,
     agreement,
+    at_last,
     bends,
     beside,
     best,
@@ -95,6 +96,7 @@ __all__ = [
     "Difference",
     "Nets",
     "agreement",
+    "at_last",
     "added",
     "apart",
     "apart_at_equal_product",

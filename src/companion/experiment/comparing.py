@@ -247,6 +247,13 @@ def flattening(frame: pd.DataFrame, x: str, at: float) -> dict[str, list[float]]
     }
 
 
+def at_last(frame: pd.DataFrame, x: str, label: str) -> str:
+    """In words, the mean of each kind, told apart by `label`, where `x` is largest."""
+    last = frame[frame[x] == frame[x].max()]
+    means = last.groupby(label, sort=False)["value"].mean()
+    return f"{x} {last[x].iloc[0]:g}: " + "; ".join(f"{kind} {mean:.1f}" for kind, mean in means.items())
+
+
 def rank_correlation(frame: pd.DataFrame, x: str) -> float:
     """Spearman's correlation of `value` with the column `x`, over all seeds; NaN where either is constant."""
     if frame[x].nunique() < 2 or frame["value"].nunique() < 2:

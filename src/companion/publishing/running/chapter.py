@@ -17,6 +17,8 @@ from statistics import fmean, stdev
 from types import MappingProxyType
 from typing import Any
 
+import pandas as pd
+
 from companion.files import write_atomic
 from companion.publishing import paths
 from companion.publishing.claims import rows
@@ -151,6 +153,11 @@ class Run:
     def recorded(self) -> list[dict[str, Any]]:
         """Return the rows of the run recorded as results/NOTEBOOK.json; none if there is no such file."""
         return self._record().get("rows", [])
+
+    def recorded_frame(self, experiment: str) -> pd.DataFrame:
+        """Return the recorded run's rows of an experiment, one for each value (a seed's); empty if none."""
+        asked = [row for row in self.recorded() if row["experiment"] == experiment]
+        return pd.DataFrame([{**row, "value": value} for row in asked for value in row["values"]])
 
     def recorded_run(self) -> dict[str, Any]:
         """Return what run.json said of the recorded run: parameters, date, device, commit; empty if none."""
