@@ -651,12 +651,12 @@ full_nets = experiment.train(longest, full_seeds, announce=run.announce, **how)
 after = experiment.measure(metrics.scaled_accuracy, full_nets, factor=1.0, **on_all | {"images": full})
 after = after.drop(columns="images").rename(columns={"model": "epochs"}).assign(quantity="robust_accuracy")
 run.record_frame("IR-E5n", after, ["attack", "protocol", "epochs"], model="Standard", dataset=full.label)
-both = {f"this run, {full.label}": after, "recorded run, MNIST": run.recorded_frame("IR-E5n")}
+both = {f"This run, {full.label}": after, "Recorded run, MNIST": run.recorded_frame("IR-E5n")}
 both = {at: of for at, of in both.items() if len(of)}
 told = ". ".join(f"{at}, {experiment.at_last(of, 'epochs', 'protocol')}" for at, of in both.items())
 
 # %%
-caption = f"All images of the data set, {len(full.x_train)} for training and {len(full.x_test)} for testing in this run; PGD-{steps}, {L2}, {len(full_seeds)} seed(s); per cent, {told}."
+caption = f"All images of the data set, {len(full.x_train)} for training and {len(full.x_test)} for testing in this run; PGD-{steps}, {L2}, {len(full_seeds)} seed(s). Per cent: {told}."
 drawn_ways(both, "epochs", caption)
 
 # %% [markdown]
@@ -764,7 +764,7 @@ show.found(
         f"The paper's control, a shuffled target, differs from no target by {gain(SHUFFLED, NONE, L2)} points at {L2} and {gain(SHUFFLED, NONE, LINF)} at {LINF}; after {epochs_long} epochs by {gain(SHUFFLED, NONE, L2, long)} and {gain(SHUFFLED, NONE, LINF, long)} ({show.link('ir-longer', 'table')}).",
         f"Other targets against no target, at {LINF}: the map at another image of the class {gain(ELSEWHERE, NONE, LINF)}, the image minus the mean, which needs no teacher, {gain(MINUS, NONE, LINF)}; own map without the norm {gain('no norm', NONE, LINF)} ({show.link('ir-controls')}).",
         f"From the standard net to {OURS} the true class's gradient goes from {fall['norm_true']}; the gradient of its lead, divided by the lead, from {fall['norm_per_margin']} ({show.link('ir-f4')}).",
-        f"<b>The paper's protocol.</b> Robust accuracy of standard nets trained on all images, {L2}, by three attacks. {told[0].upper() + told[1:]} ({show.link('ir-e5-long', 'figure')}).",
+        f"<b>The paper's protocol.</b> Robust accuracy of standard nets trained on all images, {L2}, by three attacks. {told} ({show.link('ir-e5-long', 'figure')}).",
         f"{verdicts.in_short(run.notebook, run.rows)} ({show.link('ir-claims', 'verdicts')})",
         f"Not run here: {' and '.join(missing) or 'nothing'}; the paper trains 100 epochs on 60,000 images. {images.label}, {counts}; ± are 95 % t-intervals over seeds.",
     ],
