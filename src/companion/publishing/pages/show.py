@@ -46,7 +46,7 @@ def _larger(run: Run) -> str:
     pictures = {theme: paths.recorded_picture(run.notebook or "", theme) for theme in ("light", "dark")}
     if not all(path.is_file() for path in pictures.values()):
         return ""
-    images = ", ".join(dict.fromkeys(escape(str(r["dataset"])) for r in rows if "dataset" in r))
+    images = next((escape(str(r["dataset"])) for r in rows if "dataset" in r), "")  # the chapter's first set
     size, seeds = (about["parameters"].get(name) for name in ("n_train", "seeds"))
     parts = [images, f"profile {escape(about['profile'])}", f"{size or 0:,} training images" * bool(size)]
     told = ", ".join(filter(None, [*parts, f"{len(seeds or [])} seed(s)", run.recorded_when()]))
