@@ -89,7 +89,7 @@ def test_below_the_box_stands_the_recorded_picture_with_a_caption_that_both_them
         monkeypatch.setattr(run, "recorded", lambda rows=rows: rows)
         show.found(run, [])
         figure = BeautifulSoup(filled["found"], "html.parser").figure
-        assert figure.figcaption.text.endswith(f"run: {images}profile recorded, 2 seed(s), 2026-01-02.")
+        assert figure.figcaption.text.endswith(f"run: {images}profile recorded, 2026-01-02.")
         assert len(figure.select("img.only-light, img.only-dark")) == 2
         assert not figure.select(".only-light ~ figcaption, .only-dark ~ figcaption")  # the theme hides these
 

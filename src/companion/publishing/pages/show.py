@@ -47,9 +47,9 @@ def _larger(run: Run) -> str:
     if not all(path.is_file() for path in pictures.values()):
         return ""
     images = next((escape(str(r["dataset"])) for r in rows if "dataset" in r), "")  # the chapter's first set
-    size, seeds = (about["parameters"].get(name) for name in ("n_train", "seeds"))
+    size = about["parameters"].get("n_train")
     parts = [images, f"profile {escape(about['profile'])}", f"{size or 0:,} training images" * bool(size)]
-    told = ", ".join(filter(None, [*parts, f"{len(seeds or [])} seed(s)", run.recorded_when()]))
+    told = ", ".join(filter(None, [*parts, run.recorded_when()]))
     shown = "".join(
         f'<img class="only-{theme}" src="data:image/png;base64,{b64encode(path.read_bytes()).decode()}" '
         f'alt="A picture of the recorded run: {told}." style="width:100%">'
